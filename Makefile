@@ -1,0 +1,56 @@
+# Watchbill's commands for people. `make up` and `make test` are the two to know.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= data
+export PYTHONUTF8 = 1
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/uv: requirements/tools.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Watchbill needs Python 3.11 or newer; say which with: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tools.txt
+	@touch $@
+
+$(VENV)/base: $(VENV)/uv requirements/base.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/base.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/base requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+venv: $(VENV)/base ## build the environment alone, in .venv
+
+up: $(VENV)/base ## start everything; prints the console's address (DATA=folder, default ./data)
+	@$(BIN)/watchbill up --data $(DATA)
+
+demo: $(VENV)/base ## a month in the life of a fictional company, in ./data-demo
+	@$(BIN)/watchbill demo --data data-demo
+
+test: $(VENV)/dev ## the whole test suite, with whatever it needs
+	@BIN=$(BIN) bash tests/run.sh
+
+lint: $(VENV)/dev ## ruff, formatting, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/dev ## mypy, strict
+	$(BIN)/mypy
+
+bench: $(VENV)/dev ## figures: the whole event path and each stage
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/dev ## write the reference pages from the code
+	$(BIN)/python docs/reference.py
+
+lock: $(VENV)/uv ## pin the dependencies anew
+	UV=$(BIN)/uv sh requirements/compile.sh
+
+.PHONY: help venv up demo test lint types bench docs lock

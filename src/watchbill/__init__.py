@@ -1,0 +1,1 @@
+"""Watchbill: continuous security monitoring for ISO/IEC 27001."""

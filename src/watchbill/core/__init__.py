@@ -1,0 +1,1 @@
+"""Frozen values, canonical JSON, errors, clock. Standard library only."""
