@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 class Field(NamedTuple):
     """One setting of a channel; the console makes its form from these. ``kind``: text, secret, number, url, email,
-    choice or flag."""
+    choice or flag.
+    """
 
     name: str
     label: str

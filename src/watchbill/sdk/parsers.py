@@ -11,10 +11,10 @@ from watchbill.sdk.events import Event, LogSource
 
 
 class Line(msgspec.Struct, gc=False):
-    """A record with its transport header taken off, as a parser gets it.
+    r"""A record with its transport header taken off, as a parser gets it.
 
     ``text`` is the message: for syslog what follows the tag, for a plain file the whole line, decoded as UTF-8 with
-    undecodable bytes written as \\xNN. ``data`` is the decoded object when the record is a JSON object. Fields that
+    undecodable bytes written as \xNN. ``data`` is the decoded object when the record is a JSON object. Fields that
     the transport did not say are empty, 0 or None.
     """
 
