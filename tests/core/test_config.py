@@ -1,0 +1,72 @@
+"""The configuration says what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchbill.core.config import _DEFAULT, Config
+from watchbill.core.errors import ConfigError
+
+
+def test_nothing_written_means_the_defaults():
+    """An installation needs no file."""
+    config = Config.parse("")
+    assert config.console.url == "http://127.0.0.1:8850"
+    assert config == Config.parse(_DEFAULT)
+
+
+def test_default_file_lists_real_settings():
+    """Each commented line of the default file is a setting; those without a path of their own hold the default."""
+    named = [line for line in _DEFAULT.splitlines() if "files = " not in line and "rules = " not in line]
+    text = "\n".join(line.removeprefix("# ") if " = " in line else line for line in named)
+    assert Config.parse(text) == Config()
+
+
+def test_files_and_sections_are_read():
+    """Nested tables become values."""
+    config = Config.parse('[collect]\nfiles = [{ path = "/var/log/a", format = "json" }]\n[syslog]\nudp_port = 0\n')
+    assert config.collect.files[0].format == "json"
+    assert config.syslog.udp_port == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[console]\nhost = "127.0.0.1"\nport = "x"', "watchbill.toml:3: port is 'x'. To mend: write a whole number"),
+        ("[console]\nprot = 1", "watchbill.toml:2: there is no setting console.prot"),
+        ("console = 1", "watchbill.toml:1: console must be a section"),
+        ("[console]\nport = 99999", "watchbill.toml:2: 99999 is no port"),
+        ("a = = 2", "watchbill.toml:1: this is not TOML"),
+        ('timezone = "Mars/Base"', "watchbill.toml:1: 'Mars/Base' is no time zone"),
+        ('[console]\nhost = "0.0.0.0"', "watchbill.toml:2: the console would answer on 0.0.0.0 without TLS"),
+        ('database = "mysql://x"', "watchbill.toml:1: only PostgreSQL"),
+        ('[detect]\nlateness = "soon"', "watchbill.toml:2: 'soon' is no duration"),
+        ('[collect]\nfiles = [{ format = "json" }]', "set path"),
+        ('[detect]\nrules = "x"', "watchbill.toml:2: rules must be a list"),
+    ],
+)
+def test_errors_name_line_and_mend(text, words):
+    """A person can act on the message alone."""
+    with pytest.raises(ConfigError) as error:
+        Config.parse(text)
+    assert words in str(error.value)
+
+
+def test_environment_overrides_the_file():
+    """The environment has the last word, typed as the file is."""
+    environ = {"WATCHBILL_CONSOLE_PORT": "9000", "WATCHBILL_COLLECT_DISCOVER": "no", "WATCHBILL_DETECT_RULES": "a, b"}
+    config = Config.parse("[console]\nport = 1", environ=environ)
+    assert (config.console.port, config.collect.discover, config.detect.rules) == (9000, False, ("a", "b"))
+    with pytest.raises(ConfigError, match="WATCHBILL_CONSOLE_PORT is 'x'"):
+        Config.parse("", environ={"WATCHBILL_CONSOLE_PORT": "x"})
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text):
+    """No text makes the reader fail in another way than by saying so."""
+    try:
+        Config.parse(text)
+    except ConfigError as error:
+        assert str(error)
