@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The whole suite. It brings what the tests need and may be installed here (Debian's Chromium and rsyslog), says how
+# where it may not, and never leaves that out silently when CI is set.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+BIN="${BIN:-.venv/bin}"
+
+need() { # need PROGRAM PACKAGE
+    PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing Debian's $2 for the tests …"
+        (apt-get install -y -qq --no-install-recommends "$2" || { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$2"; }) >/dev/null 2>&1 && return
+    fi
+    echo "the tests want '$1': install it with: apt-get install $2" >&2
+}
+need chromium chromium
+need rsyslogd rsyslog
+
+workers="${WORKERS:-$(( $(nproc) > 1 ? $(nproc) : 1 ))}"
+exec "$BIN/pytest" -q -n "$workers" --dist worksteal --durations=10 "$@"
