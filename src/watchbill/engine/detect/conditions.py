@@ -1,0 +1,125 @@
+"""Sigma's condition: from its text and the named searches to one expression over atoms.
+
+or  <  and  <  not  <  1/any/all of  <  ( )
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from watchbill.core.errors import ContentError
+from watchbill.engine.detect.predicates import Atom
+
+_TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
+_NAME = re.compile(r"[\w*.-]+")
+_MAX_NESTING = 40
+_MAX_TOKENS = 2_000
+
+
+class And(msgspec.Struct, frozen=True):
+    items: tuple[Expression, ...]
+
+
+class Or(msgspec.Struct, frozen=True):
+    items: tuple[Expression, ...]
+
+
+class Not(msgspec.Struct, frozen=True):
+    item: Expression
+
+
+Expression = Atom | And | Or | Not
+
+
+def all_of(items: list[Expression]) -> Expression:
+    return items[0] if len(items) == 1 else And(tuple(items))
+
+
+def any_of(items: list[Expression]) -> Expression:
+    return items[0] if len(items) == 1 else Or(tuple(items))
+
+
+def parse_condition(text: str, searches: Mapping[str, Expression]) -> Expression:
+    """Parse one condition. Raises ContentError (without a place)."""
+    if "|" in text:
+        raise ContentError(
+            "the condition uses the old aggregation syntax (|)", mend="write a Sigma correlation instead"
+        )
+    tokens = _TOKEN.findall(text)
+    if len(tokens) > _MAX_TOKENS:
+        raise ContentError(f"the condition has more than {_MAX_TOKENS} words")
+    reader = _Reader(tokens, searches)
+    expression = reader.either(0)
+    if reader.tokens:
+        raise ContentError(f"the condition has {reader.tokens[-1]!r} where it should end")
+    return expression
+
+
+class _Reader:
+    """Recursive descent over the words of a condition (kept reversed: the next one is last)."""
+
+    def __init__(self, tokens: list[str], searches: Mapping[str, Expression]) -> None:
+        self.tokens = tokens[::-1]
+        self.searches = searches
+
+    def either(self, depth: int) -> Expression:
+        return any_of(self._joined("or", self.both, depth))
+
+    def both(self, depth: int) -> Expression:
+        return all_of(self._joined("and", self.negated, depth))
+
+    def _joined(self, word: str, part: Callable[[int], Expression], depth: int) -> list[Expression]:
+        if depth > _MAX_NESTING:
+            raise ContentError(f"the condition is nested deeper than {_MAX_NESTING} levels")
+        items = [part(depth)]
+        while self._next_is(word):
+            self.tokens.pop()
+            items.append(part(depth))
+        return items
+
+    def negated(self, depth: int) -> Expression:
+        negations = 0
+        while self._next_is("not"):
+            self.tokens.pop()
+            negations += 1
+        item = self.primary(depth)
+        return Not(item) if negations % 2 else item
+
+    def primary(self, depth: int) -> Expression:
+        word = self._pop()
+        if word == "(":
+            inner = self.either(depth + 1)
+            if self._pop() != ")":
+                raise ContentError("the condition has a parenthesis that is not closed")
+            return inner
+        if word.lower() in {"1", "any", "all"} and self._next_is("of"):
+            self.tokens.pop()
+            return self._quantified(word.lower(), self._pop())
+        if word in self.searches:
+            return self.searches[word]
+        raise ContentError(f"the condition names {word!r}, which is no search of this rule")
+
+    def _quantified(self, word: str, pattern: str) -> Expression:
+        if not _NAME.fullmatch(pattern):
+            raise ContentError(f"the condition has {pattern!r} where a name should stand")
+        shape = re.compile(".*" if pattern == "them" else re.escape(pattern).replace(r"\*", ".*"))
+        # By Sigma's convention, names with a leading underscore are meant only when they are asked for.
+        chosen = [
+            search
+            for name, search in self.searches.items()
+            if shape.fullmatch(name) and (pattern.startswith("_") or not name.startswith("_"))
+        ]
+        if not chosen:
+            raise ContentError(f"no search of this rule is called {pattern!r}")
+        return all_of(chosen) if word == "all" else any_of(chosen)
+
+    def _next_is(self, word: str) -> bool:
+        return bool(self.tokens) and self.tokens[-1].lower() == word
+
+    def _pop(self) -> str:
+        if not self.tokens:
+            raise ContentError("the condition ends too early")
+        return self.tokens.pop()

@@ -1,0 +1,170 @@
+"""Rules as they are loaded: Sigma documents checked whole, each either able to run or a Problem with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from watchbill.core.errors import ContentError, Place
+from watchbill.core.values import Criticality, Severity
+from watchbill.engine.detect.conditions import Expression
+from watchbill.engine.detect.documents import Map, documents
+from watchbill.engine.detect.governance import Governance, RuleTest, Tier
+from watchbill.engine.detect.modifiers import Placeholders
+from watchbill.engine.detect.routing import Route
+from watchbill.sdk.rules import RuleInfo
+
+
+class Problem(NamedTuple):
+    """Why a rule does not run, and where it says so."""
+
+    place: Place
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+class Correlation(msgspec.Struct, frozen=True):
+    """``kind`` is Sigma's correlation type. ``rules`` are names of rules, in their order; ``aliases`` maps an alias
+    to the field that it stands for in each of them. ``fields`` is what value_count counts.
+    """
+
+    kind: str
+    rules: tuple[str, ...]
+    group_by: tuple[str, ...]
+    default: Tier
+    tiers: dict[Criticality, Tier] = {}
+    fields: tuple[str, ...] = ()
+    aliases: dict[str, dict[str, str]] = {}
+
+    def tier(self, criticality: Criticality) -> Tier:
+        return self.tiers.get(criticality, self.default)
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One document that can run: a detection (``expression`` on events of ``route``) or a ``correlation``.
+
+    ``alerts`` is false for a rule that only feeds correlations (and does not say ``generate``).
+    """
+
+    name: str
+    id: str
+    title: str
+    level: Severity
+    path: str
+    line: int
+    text: str
+    meta: Map
+    governance: Governance
+    route: Route = Route()
+    expression: Expression | None = None
+    correlation: Correlation | None = None
+    alerts: bool = True
+
+    @property
+    def tests(self) -> tuple[RuleTest, ...]:
+        return self.governance.tests
+
+    def severity(self, criticality: Criticality) -> Severity:
+        """How bad this rule is on an asset of this criticality."""
+        if self.correlation and criticality in self.correlation.tiers:
+            return self.correlation.tiers[criticality].level
+        return self.governance.levels.get(criticality, self.level)
+
+
+class RuleSet(msgspec.Struct, frozen=True, dict=True):
+    """All rules that run, by their order in the files, and all that do not."""
+
+    rules: tuple[Rule, ...]
+    problems: tuple[Problem, ...]
+
+    @cached_property
+    def by_name(self) -> dict[str, Rule]:
+        return {rule.name: rule for rule in self.rules}
+
+    @cached_property
+    def infos(self) -> dict[str, RuleInfo]:
+        """What people are told of each rule that alerts, by its name."""
+        return {rule.name: _info(rule) for rule in self.rules if rule.alerts}
+
+
+def load_rules(files: Iterable[Path], placeholders: Placeholders | None = None) -> RuleSet:
+    """Load Sigma rules; the order of the files does not matter. Never raises for what stands in a file.
+
+    ``placeholders`` are the values for ``expand``; a rule that needs others is a Problem, as is every rule that
+    cannot run: no rule is left out silently.
+    """
+    from watchbill.engine.detect.sigma import Loader  # it needs the classes above
+
+    loader = Loader(placeholders or {})
+    for path in sorted(set(files)):
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            loader.problems.append(Problem(Place(str(path)), f"the file cannot be read: {error}"))
+            continue
+        try:
+            for line, document in documents(str(path), text):
+                loader.add(path, line, document, text)
+        except ContentError as error:
+            loader.refuse(error)
+    return loader.finish()
+
+
+def parse_rules(text: str, file: str = "rule.yml") -> RuleSet:
+    """Load rules from text, as from a file of that name."""
+    from watchbill.engine.detect.sigma import Loader
+
+    loader = Loader({})
+    try:
+        for line, document in documents(file, text):
+            loader.add(Path(file), line, document, text)
+    except ContentError as error:
+        loader.refuse(error)
+    return loader.finish()
+
+
+def _info(rule: Rule) -> RuleInfo:
+    meta, governance = rule.meta, rule.governance
+    return RuleInfo(
+        id=rule.name,
+        title=rule.title,
+        description=str(meta.get("description") or "").strip(),
+        severity=rule.level,
+        controls=governance.controls,
+        owner=governance.owner,
+        rationale=governance.rationale,
+        response=governance.response,
+        false_positives=_texts(meta, "falsepositives"),
+        tags=_texts(meta, "tags"),
+        status=str(meta.get("status") or ""),
+        path=rule.path,
+        text=rule.text,
+        tiers=tuple(_tiers(rule)),
+        extra={
+            "sigma_id": rule.id,
+            "author": str(meta.get("author") or ""),
+            "references": list(_texts(meta, "references")),
+        },
+    )
+
+
+def _tiers(rule: Rule) -> Iterable[tuple[str, str, str]]:
+    from watchbill.engine.detect.why import threshold_words
+
+    for criticality in reversed(Criticality):
+        if rule.correlation and rule.correlation.tiers:
+            words = threshold_words(rule.correlation, rule.correlation.tier(criticality))
+            yield criticality.value, words, rule.severity(criticality).value
+        elif rule.governance.levels:
+            yield criticality.value, "each match", rule.severity(criticality).value
+
+
+def _texts(meta: Map, key: str) -> tuple[str, ...]:
+    value = meta.get(key) or ()
+    return tuple(str(item) for item in value) if isinstance(value, list) else (str(value),) if value else ()
