@@ -1,0 +1,115 @@
+"""The keys of an installation: the root, the log key, and for each shard the key of its unsealed tail.
+
+The root signs key entries only and is meant to be taken offline (root.key may be moved away once every shard has been
+started; root.pub stays). The log key signs checkpoints. Files are made on first use, readable by the owner alone.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from watchbill.core.errors import LedgerError, Place
+from watchbill.ledger import durable
+from watchbill.ledger.note import Verifier, public_bytes
+
+ROOT_NAME = "watchbill-root"
+
+
+def fingerprint(key: bytes) -> str:
+    """Return the SHA-256 of a raw public key, in hex: what people compare."""
+    return sha256(key).hexdigest()
+
+
+def open_private(path: Path, *, create: bool = True) -> Ed25519PrivateKey:
+    """Read a private key (PEM, PKCS #8), made first if it is missing. Raises LedgerError."""
+    if create and not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = Ed25519PrivateKey.generate()
+        durable.create(path, fresh.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        mend = "put the key back from its safe place or from a backup"
+        raise LedgerError(f"the key cannot be read: {error}", place=Place(str(path)), mend=mend) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise LedgerError("this is no Ed25519 key", place=Place(str(path)), mend="use a key that Watchbill made")
+    return key
+
+
+def open_root_public(keys: Path) -> Verifier:
+    """Return the root's public key; on first use of an installation the root is made. Raises LedgerError."""
+    path = keys / "root.pub"
+    if not path.exists():
+        root = open_private(keys / "root.key")
+        durable.create(path, f"{Verifier(ROOT_NAME, public_bytes(root)).vkey()}\n".encode())
+    try:
+        return Verifier.from_vkey(path.read_text())
+    except (OSError, ValueError) as error:
+        raise LedgerError(f"the public key cannot be read: {error}", place=Place(str(path))) from error
+
+
+def origin(root: Verifier, shard: int) -> str:
+    """Return the log's name: unique by the root key, one for each shard."""
+    return f"watchbill/{fingerprint(root.key)[:16]}/{shard}"
+
+
+class TailKey:
+    """The key that authenticates the unsealed tail: one for each segment, each the hash of the one before.
+
+    The file holds the key of the oldest segment that is not yet sealed, and is overwritten in place as segments are
+    sealed: who reads it later cannot forge what was already sealed. It may lag behind (it is not synced), never lead.
+    """
+
+    _LAYOUT = struct.Struct(">Q32sI")
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        self._path = path
+        if create and not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.create(path, self._record(0, os.urandom(32)))
+        data = path.read_bytes()
+        if len(data) != self._LAYOUT.size or data != self._record(*self._LAYOUT.unpack(data)[:2]):
+            mend = "restore it from a backup; without it the last, unsealed second cannot be checked"
+            raise LedgerError("the tail's key is damaged", place=Place(str(path)), mend=mend)
+        self.segment: int
+        self._key: bytes
+        self.segment, self._key, _ = self._LAYOUT.unpack(data)
+
+    @classmethod
+    def of(cls, keys: Path, shard: int, *, create: bool) -> TailKey:
+        """Open the tail key of a shard. Raises LedgerError, and FileNotFoundError unless ``create``."""
+        return cls(keys / f"tail-{shard:04}.key", create=create)
+
+    def key(self, segment: int) -> bytes:
+        """Return the key of a segment that is not older than the stored one. Raises LedgerError."""
+        if segment < self.segment:
+            raise LedgerError(f"the tail's key of segment {segment} was erased when it was sealed")
+        key = self._key
+        for _ in range(segment - self.segment):
+            key = _next(key)
+        return key
+
+    def advance(self, segment: int) -> None:
+        """Forget the keys of all segments before this one."""
+        if segment <= self.segment:
+            return
+        self._key, self.segment = self.key(segment), segment
+        fd = os.open(self._path, os.O_WRONLY)
+        try:
+            os.pwrite(fd, self._record(segment, self._key), 0)
+        finally:
+            os.close(fd)
+
+    def _record(self, segment: int, key: bytes) -> bytes:
+        return self._LAYOUT.pack(segment, key, zlib.crc32(segment.to_bytes(8, "big") + key))
+
+
+def _next(key: bytes) -> bytes:
+    return sha256(b"watchbill tail key\n" + key).digest()

@@ -1,0 +1,140 @@
+"""The log's entries: the manifests of sealed segments and the key entries. Canonical JSON, one object an entry.
+
+Kinds kept for later versions: "retention" (bodies older than a time were deleted) and "erasure" (records, by event
+id, whose bytes and salts were erased, with who asked and who agreed).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from watchbill.core import canonical
+from watchbill.ledger import salts
+from watchbill.ledger.note import Verifier, b64, unb64
+from watchbill.ledger.segment import Drop
+
+_KEY_CONTEXT = b"watchbill key entry v1\n"
+_SEED = struct.Struct(">BH16s")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a sealed segment is. Times in nanoseconds; ``sources`` are (number, first and last sequence, records)."""
+
+    shard: int
+    segment: int
+    previous: str
+    first: int
+    count: int
+    root: str
+    received: tuple[int, int]
+    sealed: int
+    boot: str
+    clock: str
+    sources: tuple[tuple[int, int, int, int], ...]
+    drops: tuple[Drop, ...]
+
+    def encode(self) -> bytes:
+        return canonical.dumps({"kind": "segment", "v": 1, **asdict(self)})
+
+    @classmethod
+    def decode(cls, entry: bytes) -> Manifest:
+        """Read an entry of kind "segment". Raises ValueError."""
+        fields = decode_entry(entry)
+        if fields.pop("kind", None) != "segment" or fields.pop("v", None) != 1:
+            raise ValueError("this entry is no manifest")
+        try:
+            fields["received"] = tuple(fields["received"])
+            fields["sources"] = tuple(tuple(source) for source in fields["sources"])
+            fields["drops"] = tuple(Drop(*drop) for drop in fields["drops"])
+            found = cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this manifest is malformed: {error}") from error
+        if found.encode() != entry:
+            raise ValueError("this manifest is not in canonical form")
+        return found
+
+
+def decode_entry(entry: bytes) -> dict[str, Any]:
+    """Read any entry as a JSON object. Raises ValueError."""
+    try:
+        fields = json.loads(entry)
+    except RecursionError as error:
+        raise ValueError("this entry is too deep") from error
+    if not isinstance(fields, dict):
+        raise ValueError("this entry is no object")
+    return fields
+
+
+def key_entry(
+    origin: str, root: Ed25519PrivateKey, root_key: bytes, new: bytes, old: tuple[Ed25519PrivateKey, bytes] | None
+) -> bytes:
+    """Name the key that signs the log from here on: signed by the root and, in a rotation, by the key before."""
+    body = {
+        "kind": "key",
+        "v": 1,
+        "origin": origin,
+        "root": b64(root_key),
+        "key": b64(new),
+        "old": b64(old[1]) if old else None,
+    }
+    message = _KEY_CONTEXT + canonical.dumps(body)
+    by_old = b64(old[0].sign(message)) if old else None
+    return canonical.dumps({**body, "signatures": {"root": b64(root.sign(message)), "old": by_old}})
+
+
+def open_key_entry(entry: bytes, root: Verifier, origin: str, current: bytes | None) -> bytes:
+    """Return the log key that a key entry names, having checked who signed it. Raises ValueError.
+
+    ``current`` is the log key before it, None at the log's first entry.
+    """
+    body = decode_entry(entry)
+    try:
+        signatures = body.pop("signatures")
+        message = _KEY_CONTEXT + canonical.dumps(body)
+        new, old = unb64(body["key"]), unb64(body["old"]) if body["old"] else None
+        good = (
+            (body["kind"], body["v"], body["origin"], unb64(body["root"])) == ("key", 1, origin, root.key)
+            and old == current
+            and root.verifies(message, unb64(signatures["root"]))
+            and (old is None or Verifier(origin, old).verifies(message, unb64(signatures["old"])))
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the key entry is malformed: {error}") from error
+    if not good or len(new) != 32:
+        raise ValueError("the key entry is not signed by the root and the key before it")
+    return new
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a seal frame holds: the manifest, and what is needed to check the records against it."""
+
+    manifest: bytes
+    seeds: Sequence[salts.Seed]
+    nodes: Sequence[bytes]
+
+    def encode(self) -> bytes:
+        """Lay it out: manifest 4, seeds 2, nodes 2, then the manifest, seeds x (depth 1, index 2, node 16), nodes x 32."""
+        counts = struct.pack(">IHH", len(self.manifest), len(self.seeds), len(self.nodes))
+        return b"".join((counts, self.manifest, *(_SEED.pack(*seed) for seed in self.seeds), *self.nodes))
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Seal:
+        """Read it. Raises ValueError."""
+        try:
+            size, seeds, nodes = struct.unpack_from(">IHH", payload)
+        except struct.error as error:
+            raise ValueError("the seal is malformed") from error
+        middle = 8 + size
+        rest = middle + seeds * _SEED.size
+        if len(payload) != rest + 32 * nodes:
+            raise ValueError("the seal is malformed")
+        found = [salts.Seed(*fields) for fields in _SEED.iter_unpack(payload[middle:rest])]
+        return cls(payload[8:middle], found, [payload[at : at + 32] for at in range(rest, len(payload), 32)])

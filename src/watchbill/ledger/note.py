@@ -1,0 +1,113 @@
+"""Signed notes and checkpoints: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint (Ed25519)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from hashlib import sha256
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+ED25519 = b"\x01"
+_DASH = "— "
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def unb64(text: str) -> bytes:
+    """Decode strict standard base64. Raises ValueError."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise ValueError(f"{text[:60]!r} is no base64") from error
+
+
+class Verifier(NamedTuple):
+    """A name and the raw 32 bytes of an Ed25519 public key."""
+
+    name: str
+    key: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        return sha256(self.name.encode() + b"\n" + ED25519 + self.key).digest()[:4]
+
+    def vkey(self) -> str:
+        """Spell the key as the specification's "vkey": name+id+key."""
+        return f"{self.name}+{self.key_id.hex()}+{b64(ED25519 + self.key)}"
+
+    @classmethod
+    def from_vkey(cls, text: str) -> Verifier:
+        """Read a vkey. Raises ValueError."""
+        name, key_id, data = (text.strip().split("+", 2) + ["", ""])[:3]
+        key = unb64(data)
+        found = cls(name, key[1:])
+        if key[:1] != ED25519 or len(key) != 33 or found.key_id.hex() != key_id:
+            raise ValueError(f"{text[:80]!r} is no Ed25519 verifier key")
+        return found
+
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        try:
+            Ed25519PublicKey.from_public_bytes(self.key).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+def public_bytes(key: Ed25519PrivateKey) -> bytes:
+    """Return the raw 32 bytes of a private key's public half."""
+    return key.public_key().public_bytes_raw()
+
+
+def sign(text: str, name: str, key: Ed25519PrivateKey) -> str:
+    """Sign a text that ends in a newline; return the whole note."""
+    if not text.endswith("\n"):
+        raise ValueError("a note's text ends in a newline")
+    signature = Verifier(name, public_bytes(key)).key_id + key.sign(text.encode())
+    return f"{text}\n{_DASH}{name} {b64(signature)}\n"
+
+
+def open_note(note: str, verifier: Verifier) -> str:
+    """Return the text of a note that carries a good signature by this key. Raises ValueError.
+
+    Signatures by other keys (witnesses) are passed over, as the specification demands.
+    """
+    text, gap, signatures = note.rpartition("\n\n")
+    if not gap or not signatures.endswith("\n"):
+        raise ValueError("this is no signed note")
+    text += "\n"
+    for line in signatures.splitlines():
+        name, _, data = line.removeprefix(_DASH).partition(" ")
+        if not line.startswith(_DASH) or not data:
+            raise ValueError("a signature line of the note is malformed")
+        signature = unb64(data)
+        if name != verifier.name or signature[:4] != verifier.key_id:
+            continue
+        if not verifier.verifies(text.encode(), signature[4:]):
+            raise ValueError(f"the signature of {name} is wrong")
+        return text
+    raise ValueError(f"no signature by {verifier.name} ({verifier.key_id.hex()})")
+
+
+class Checkpoint(NamedTuple):
+    """The head of a log at a size."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    def text(self) -> str:
+        return f"{self.origin}\n{self.size}\n{b64(self.root)}\n"
+
+    @classmethod
+    def parse(cls, text: str) -> Checkpoint:
+        """Read a note's text (or the whole note; further lines are extensions). Raises ValueError."""
+        origin, size, head = (text.split("\n", 3) + ["", "", ""])[:3]
+        root = unb64(head)
+        if not origin or not (size.isascii() and size.isdigit()) or str(int(size)) != size or len(root) != 32:
+            raise ValueError("this is no checkpoint")
+        return cls(origin, int(size), root)

@@ -1,0 +1,130 @@
+"""Groups of records as they are stored, and the commitments and leaves that are made of them.
+
+A group's payload (integers big-endian):
+
+    runs 4 | drops 4 | runs x (source 4, count 4, received 8, source time 8, first sequence 8)
+    | drops as canonical JSON | records x length 4 | the records' bytes
+
+Records of a run share source and times, and their sequences follow each other. A length with its top bit set is that
+of an erased record: its 32 bytes are the commitment in place of the record.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+from watchbill.core import canonical
+from watchbill.ledger import tree
+
+SEGMENT_RECORDS = 4096
+CHUNK_LEVEL = 8  # one stored node for 2**8 = 256 records
+ERASED = 1 << 31
+_COUNTS = struct.Struct(">II")
+_RUN = struct.Struct(">IIqqQ")
+_LEAF = struct.Struct(">BBQQqqIQ32s")
+
+
+class Run(NamedTuple):
+    """Records that differ in position, sequence and bytes only."""
+
+    source: int
+    records: int
+    received: int
+    source_time: int
+    sequence: int
+
+
+class Drop(NamedTuple):
+    """Records that a source lost before they reached the ledger; their sequences are left out."""
+
+    source: int
+    sequence: int
+    lost: int
+    reason: str
+
+
+class Group(NamedTuple):
+    """What one commit wrote of a segment. ``lengths`` carry the mark of erased records; ``ends`` do not."""
+
+    runs: list[Run]
+    drops: list[Drop]
+    lengths: Sequence[int]
+    ends: list[int]
+    payload: bytes
+
+    def bodies(self, start: int, end: int) -> list[bytes]:
+        """Return the bytes of records [start, end) of the group."""
+        payload = self.payload
+        return [payload[low:high] for low, high in pairwise(self.ends[start : end + 1])]
+
+
+def encode_group(runs: Sequence[Run], drops: Sequence[Drop], bodies: Sequence[bytes], lengths: Sequence[int]) -> bytes:
+    """Return a group's payload."""
+    lost = canonical.dumps([list(drop) for drop in drops]) if drops else b""
+    parts = [_COUNTS.pack(len(runs), len(lost))]
+    parts += [_RUN.pack(*run) for run in runs]
+    parts += [lost, struct.pack(f">{len(lengths)}I", *lengths)]
+    parts += bodies
+    return b"".join(parts)
+
+
+def decode_group(payload: bytes, count: int) -> Group:
+    """Read a group's payload. Raises ValueError if it is not one of ``count`` records."""
+    try:
+        run_count, lost = _COUNTS.unpack_from(payload)
+        at = _COUNTS.size + run_count * _RUN.size
+        runs = [Run._make(fields) for fields in _RUN.iter_unpack(payload[_COUNTS.size : at])]
+        drops = [Drop(*fields) for fields in json.loads(payload[at : at + lost])] if lost else []
+        lengths = struct.unpack_from(f">{count}I", payload, at + lost)
+    except (struct.error, TypeError, RecursionError) as error:
+        raise ValueError(f"the group is malformed: {error}") from error
+    first = at + lost + 4 * count
+    ends = list(accumulate((length & ~ERASED for length in lengths), initial=first))
+    if ends[-1] != len(payload) or sum(run.records for run in runs) != count:
+        raise ValueError("the group's counts do not fit its size")
+    return Group(runs, drops, lengths, ends, payload)
+
+
+def expand_runs(runs: Sequence[Run]) -> Iterator[tuple[int, int, int, int]]:
+    """Give (received, source time, source, sequence) for each record."""
+    for source, count, received, source_time, sequence in runs:
+        for number in range(sequence, sequence + count):
+            yield received, source_time, source, number
+
+
+def commitments(bodies: Sequence[bytes], salts: Sequence[bytes | None]) -> list[bytes]:
+    """Return SHA-256(salt ‖ record) for each; where the salt was forgotten, the body is the commitment. Raises ValueError."""
+    if None not in salts:
+        return [sha256(salt + body).digest() for salt, body in zip(salts, bodies, strict=True)]  # type: ignore[operator]
+    found = [sha256(salt + body).digest() if salt else body for salt, body in zip(salts, bodies, strict=True)]
+    if any(len(commitment) != 32 for commitment in found):
+        raise ValueError("an erased record has no commitment")
+    return found
+
+
+def leaves(shard: int, first: int, runs: Sequence[Run], committed: Sequence[bytes]) -> list[bytes]:
+    """Return the leaf hashes of a segment: SHA-256(0x00 ‖ header ‖ commitment), the header being of 45 bytes:
+
+    version 1 (0x01) | event id 16 (shard 8, position 8) | received 8 | source time 8 | source 4 | sequence 8
+    """
+    pack = _LEAF.pack
+    positions = range(first, first + len(committed))
+    return [
+        sha256(pack(0, 1, shard, position, received, source_time, source, sequence, commitment)).digest()
+        for position, (received, source_time, source, sequence), commitment in zip(
+            positions, expand_runs(runs), committed, strict=True
+        )
+    ]
+
+
+def chunk_nodes(leaf_hashes: Sequence[bytes]) -> Sequence[bytes]:
+    """Return the roots of each 256 leaves: their own tree's head is the segment's root."""
+    if not leaf_hashes:
+        return []
+    levels = tree.levels(leaf_hashes)
+    return levels[min(CHUNK_LEVEL, len(levels) - 1)]
