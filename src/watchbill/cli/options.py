@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import functools
+import getpass
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from watchbill.core.clock import DAY, HOUR, MINUTE, SECOND, SystemClock
+from watchbill.core.errors import NotFoundError
 from watchbill.core.paths import DataDir
+from watchbill.core.times import parse_range, rfc3339
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Command = TypeVar("Command", bound=Callable[..., Any])
+CLOCK = SystemClock()
 
 
-def _data_dir(ctx: click.Context, param: click.Parameter, value: str | None) -> DataDir:  # noqa: ARG001
+def _data_dir(ctx: click.Context, param: click.Parameter, value: str | None) -> DataDir:
     return DataDir(value) if value else DataDir.default()
 
 
@@ -28,30 +32,74 @@ data_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 
 
-def with_state(command: Callable[P, R]) -> Callable[P, R]:
-    """Open the state of record of ``--data`` before the command runs; the command gets ``data`` as a DataDir."""
+def installed(command: Command) -> Command:
+    """Add ``--data`` and refuse a folder without an installation; the command gets ``data`` as a DataDir."""
 
     @data_option
     @functools.wraps(command)
-    def opened(*args: P.args, **kwargs: P.kwargs) -> R:
-        from watchbill.state import setup
-
-        data: Any = kwargs["data"]
-        if not data.root.exists():
-            raise click.ClickException(f"there is no installation in {data.root}. To mend: run watchbill up --data …")
-        setup(data)
+    def opened(*args: Any, **kwargs: Any) -> Any:
+        data: DataDir = kwargs["data"]
+        if not data.root.is_dir():
+            raise NotFoundError(
+                f"there is no installation in {data.root}", mend="run watchbill up --data …, or name another"
+            )
         return command(*args, **kwargs)
 
-    return opened
+    return opened  # type: ignore[return-value]
+
+
+def with_state(command: Command) -> Command:
+    """Like ``installed``, and open the state of record before the command runs. Needs no running server."""
+
+    @functools.wraps(command)
+    def opened(*args: Any, **kwargs: Any) -> Any:
+        open_state(kwargs["data"])
+        return command(*args, **kwargs)
+
+    return installed(opened)  # type: ignore[return-value]
+
+
+def open_state(data: DataDir) -> None:
+    """Make an installation's state of record ready in this process; one that never ran is made first."""
+    from watchbill.state import setup
+
+    setup(data)
+    if not data.database.exists():
+        from django.conf import settings
+
+        if "sqlite3" in settings.DATABASES["default"]["ENGINE"]:
+            from watchbill.core.config import Config
+            from watchbill.flows.prepare import prepare
+
+            prepare(data, Config.load(data), CLOCK)
+
+
+def actor() -> str:
+    """Who acts by the command line: whoever may read the installation's folder may do everything in it."""
+    return f"cli:{getpass.getuser()}"
+
+
+def range_option(default: str) -> Callable[[Command], Command]:
+    """``--range`` in words; the command gets ``start`` and ``end`` in nanoseconds as ``within``."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
+        return parse_range(value, CLOCK.now())
+
+    return click.option(
+        "--range", "within", default=default, show_default=True, callback=read, metavar="WORDS",
+        help='A time range: "last 24h", "today", "2026-03", "2026-03-01 to 2026-03-04", "all".',
+    )  # fmt: skip
 
 
 def print_json(rows: Iterable[object]) -> None:
-    """One object a line; frozen values are written field by field."""
+    """One object a line; times are RFC 3339."""
     import msgspec
+
+    from watchbill.flows.plain import plain
 
     encoder = msgspec.json.Encoder()
     for row in rows:
-        click.echo(encoder.encode(row))
+        click.echo(encoder.encode(plain(row)))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, note: str = "") -> None:
@@ -60,33 +108,55 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     count = 0
     for row in rows:
-        table.add_row(*(Text(_plain(cell), style=_STYLES.get(_plain(cell), "")) for cell in row))
+        table.add_row(*(Text(safe(cell), style=_STYLES.get(safe(cell), "")) for cell in row))
         count += 1
     if count:
         console.print(table)
         if note:
             console.print(Text(note, style="dim"))
     else:
-        console.print(empty)
+        console.print(empty, markup=False)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Names and values, one a line."""
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
-        lines = _plain(value).splitlines() or [""]
+        lines = safe(value).splitlines() or [""]
         click.echo(f"{click.style(name.ljust(width), dim=True)}  {lines[0]}")
         for line in lines[1:]:
             click.echo(" " * (width + 2) + line)
 
 
-def _plain(cell: object) -> str:
+def ago(ns: int | None) -> str:
+    """A time as people say it: "5 min ago"; "" for never."""
+    if not ns:
+        return ""
+    age = CLOCK.now() - ns
+    if age < 0:
+        return f"in {_length(-age)}"
+    return f"{_length(age)} ago"
+
+
+def moment(ns: int | None) -> str:
+    """A time to the second, in UTC; "" for never."""
+    return rfc3339(ns - ns % SECOND) if ns else ""
+
+
+def _length(ns: int) -> str:
+    for size, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
+        if ns >= size:
+            return f"{ns // size} {name}"
+    return f"{ns // SECOND} s"
+
+
+def safe(cell: object) -> str:
     """Text that cannot steer a terminal: control characters of logged data are shown, not obeyed."""
     text = "" if cell is None else str(cell)
     return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)

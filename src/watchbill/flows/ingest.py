@@ -1,0 +1,194 @@
+"""A record becomes an event at rest and, where a rule is met, an alert.
+
+    ledger ─► normalise ─► match ─► correlate ─► one transaction: alerts, statistics, group states, position
+                             └─────────────────► lake, at most every second or two, with a position of its own
+
+Both readers of the ledger resume where their own results end, so that kill -9 at any moment costs nothing but the
+time to read again. A transaction that fails ends the process rather than the position: it starts again from what is
+stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event as StopSignal
+from typing import NamedTuple
+
+from django.db import transaction
+
+from watchbill.core.clock import Clock
+from watchbill.core.config import Config
+from watchbill.core.errors import LakeError
+from watchbill.core.paths import DataDir
+from watchbill.core.values import Criticality
+from watchbill.engine.catalog import Catalog
+from watchbill.engine.detect import Detector, Match, RuleSet, load_rules
+from watchbill.engine.normalise import Normaliser
+from watchbill.lake import Lake
+from watchbill.ledger import Reader, SourceFacts, shards
+from watchbill.sdk import Event
+from watchbill.state.alerts import actions as alerts
+from watchbill.state.assets import actions as assets
+from watchbill.state.assets import queries as inventory
+from watchbill.state.assets.tally import tally
+from watchbill.state.readers import actions as progress
+from watchbill.state.readers import queries as readers
+
+log = logging.getLogger(__name__)
+
+#: Records judged in one transaction. Larger batches cost latency, smaller ones throughput.
+BATCH = 4_000
+_IDLE_SECONDS = 0.03
+_LAKE_ROWS = 20_000
+_LAKE_SECONDS = 1.5
+_INVENTORY_SECONDS = 2.0
+
+
+class Judged(NamedTuple):
+    """A batch of one shard: its events, the source and the rules met of each, and where to read on."""
+
+    events: list[Event]
+    sources: list[SourceFacts]
+    matches: list[Match]
+    rules: list[tuple[str, ...]]
+    end: int
+
+
+@dataclass(slots=True)
+class _Shard:
+    """How far one shard is read, and what of it waits for the lake."""
+
+    reader: Reader
+    position: int
+    in_lake: int
+    events: list[Event] = field(default_factory=list)
+    rules: list[tuple[str, ...]] = field(default_factory=list)
+
+
+class Ingest:
+    """The engine's work, one step at a time; ``run`` below gives it a process."""
+
+    def __init__(self, data: DataDir, config: Config, catalog: Catalog, rules: RuleSet, clock: Clock) -> None:
+        self.data = data
+        self.clock = clock
+        self.rules = rules
+        self.normaliser = Normaliser(catalog.parsers, clock=clock, timezone=config.timezone)
+        self.detector = Detector(rules, self._criticality)
+        self.detector.restore(readers.states())
+        self.lake = Lake(data.lake)
+        self._criticalities: dict[str, Criticality] = {}
+        self._inventory_due = 0.0
+        self._shards: dict[int, _Shard] = {}
+        self._flush_due = time.monotonic() + _LAKE_SECONDS
+
+    def _criticality(self, host: str) -> Criticality:
+        return self._criticalities.get(host.lower(), Criticality.MEDIUM)
+
+    def step(self) -> int:
+        """Judge what has arrived, at most one batch a shard. Returns the number of records read."""
+        self._refresh_inventory()
+        count = 0
+        for number in shards(self.data.ledger):
+            if number not in self._shards:
+                self._shards[number] = self._open(number)
+            count += self._judge(number, self._shards[number])
+        waiting = sum(len(shard.events) for shard in self._shards.values())
+        if waiting >= _LAKE_ROWS or (waiting and time.monotonic() >= self._flush_due):
+            self.flush()
+        return count
+
+    def drain(self, tell: Callable[[int], None] | None = None) -> int:
+        """Judge everything that is durable now and write it to the lake. Returns the number of records read."""
+        total = 0
+        while count := self.step():
+            total += count
+            if tell:
+                tell(count)
+        self.flush()
+        return total
+
+    def flush(self) -> None:
+        """Write what waits to the lake. A lake that refuses is tried again later; detection goes on meanwhile."""
+        self._flush_due = time.monotonic() + _LAKE_SECONDS
+        for number, shard in self._shards.items():
+            try:
+                self._fill(number, shard)
+                if shard.events:
+                    self.lake.append(number, shard.events, shard.rules, shard.position)
+                    shard.in_lake = shard.position
+            except LakeError as error:
+                if not error.retry:
+                    raise
+                log.warning("events of shard %d wait for the lake: %s", number, error)
+                if len(shard.events) < 10 * _LAKE_ROWS:
+                    continue
+            # Written, or too many to hold: then they are read from the ledger again when the lake is back.
+            shard.events, shard.rules = [], []
+
+    def _fill(self, number: int, shard: _Shard) -> None:
+        """Write to the lake what lies between its own position and the events that wait in memory."""
+        held_from = shard.events[0].position if shard.events else shard.position
+        while shard.in_lake < held_from:
+            judged = self._read(number, shard.reader, shard.in_lake, min(BATCH, held_from - shard.in_lake))
+            self.lake.append(number, judged.events, judged.rules, judged.end)
+            shard.in_lake = judged.end
+
+    def _open(self, number: int) -> _Shard:
+        """Resume a shard where its judged events end; what the lake lacks before that follows with the next flush."""
+        return _Shard(Reader(self.data.ledger, number), readers.position("detect", number), self.lake.position(number))
+
+    def _read(self, number: int, reader: Reader, start: int, limit: int) -> Judged:
+        """Read, normalise and match; nothing here remembers anything, so it can be done again at any time."""
+        records = reader.read(start, limit)
+        end = records[-1].position + 1 if records else start
+        records = [record for record in records if record.source]  # source 0 is the ledger's own bookkeeping
+        sources = [reader.source(record.source) for record in records]
+        events = self.normaliser.normalise(list(zip(records, sources, [number] * len(records), strict=True)))
+        matches = self.detector.match(events)
+        return Judged(events, sources, matches, self.detector.rules_met(events, matches), end)
+
+    def _judge(self, number: int, shard: _Shard) -> int:
+        start = shard.position
+        judged = self._read(number, shard.reader, start, BATCH)
+        if judged.end == start:
+            return 0
+        detections = self.detector.feed(judged.events, judged.matches)
+        with transaction.atomic():
+            now = self.clock.now()
+            alerts.raise_alerts(detections, self.rules.infos, now)
+            assets.observe(*tally(zip(judged.sources, judged.events, strict=True)), now)
+            progress.save("detect", {number: judged.end}, self.detector.dirty())
+        shard.position = judged.end
+        if judged.end > shard.in_lake:
+            shard.events += judged.events
+            shard.rules += judged.rules
+        return judged.end - start
+
+    def _refresh_inventory(self) -> None:
+        """Take over what people say of the assets; thresholds follow within seconds."""
+        if time.monotonic() >= self._inventory_due:
+            self._criticalities = inventory.criticalities()
+            self._inventory_due = time.monotonic() + _INVENTORY_SECONDS
+
+
+def open_ingest(data: DataDir, config: Config, clock: Clock) -> Ingest:
+    """Load content and state for judging; the caller has set Django up."""
+    folders = [data.root / "rules", *map(Path, config.detect.rules)]
+    catalog = Catalog.load("watchbill.content", rule_folders=folders)
+    rules = load_rules(catalog.rule_files)
+    for problem in (*catalog.problems, *rules.problems):
+        log.warning("a rule does not run: %s", problem)
+    return Ingest(data, config, catalog, rules, clock)
+
+
+def run(data: DataDir, config: Config, clock: Clock, stop: StopSignal) -> None:
+    """Judge until told to stop."""
+    ingest = open_ingest(data, config, clock)
+    while not stop.is_set():
+        if not ingest.step():
+            stop.wait(_IDLE_SECONDS)
+    ingest.flush()

@@ -1,0 +1,108 @@
+"""The worker: what has to happen every so often, each on its own, so that one that fails stops no other."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from threading import Event as StopSignal
+from typing import NamedTuple
+
+from watchbill.core.clock import DAY, Clock
+from watchbill.core.config import Config
+from watchbill.core.paths import DataDir
+from watchbill.engine.catalog import Catalog
+from watchbill.state import setup
+
+log = logging.getLogger(__name__)
+
+#: From this share of its disk the storage counts as near full (row D5).
+NEARLY_FULL = 0.85
+
+
+class Task(NamedTuple):
+    name: str
+    seconds: float
+    do: Callable[[], object]
+
+
+def run(data: DataDir, config: Config, clock: Clock, stop: StopSignal) -> None:
+    """Do every task when it is due, until told to stop; then forward what is left."""
+    setup(data)
+    from watchbill.flows.forward import Forwarder
+
+    with ExitStack() as stack:
+        forwarder = stack.enter_context(Forwarder(data, clock))
+        due = dict.fromkeys(tasks(data, config, clock, forwarder.forward), 0.0)
+        while not stop.is_set():
+            for task, when in due.items():
+                if time.monotonic() >= when:
+                    _do(task)
+                    due[task] = time.monotonic() + task.seconds
+            stop.wait(0.2)
+        forwarder.forward()
+
+
+def _do(task: Task) -> None:
+    from django.db import close_old_connections
+
+    try:
+        close_old_connections()
+        task.do()
+    except Exception:
+        log.exception("%s failed; it is tried again in %s seconds", task.name, task.seconds)
+
+
+def tasks(data: DataDir, config: Config, clock: Clock, forward: Callable[[], object]) -> list[Task]:
+    """All of the worker's tasks, most urgent first."""
+    from watchbill.flows.assess import assess
+    from watchbill.flows.deliver import deliver
+    from watchbill.state.assets import actions as assets
+
+    catalog = Catalog.load("watchbill.content")
+    return [
+        Task("forwarding the trail to the ledger", 0.3, forward),
+        Task("notifications", 1.0, lambda: deliver(catalog, config.console.url, clock)),
+        Task("restarted processes", 2.0, lambda: note_restarts(data)),
+        Task("silent sources", 15.0, lambda: assets.watch_silence(clock.now())),
+        Task("storage", 60.0, lambda: watch_storage(data, clock)),
+        Task("checks of controls", 60.0, lambda: assess(data, catalog, clock)),
+        Task("old counts", 3600.0, lambda: assets.forget_hours(clock.now() - 35 * DAY)),
+    ]
+
+
+def note_restarts(data: DataDir) -> None:
+    """Put on the trail what the supervisor noted: it has no database of its own."""
+    from watchbill.state.trail import actions
+    from watchbill.state.trail.values import SYSTEM
+
+    notes = data.run / "restarts.jsonl"
+    taken = data.run / "restarts.taken"
+    if not taken.exists():
+        if not notes.exists():
+            return
+        notes.rename(taken)
+    for line in taken.read_text().splitlines():
+        note = json.loads(line)
+        detail = {"code": note["code"]}
+        actions.record(SYSTEM, "process.restarted", "process", note["process"], detail, note["at"])
+    taken.unlink()
+
+
+def watch_storage(data: DataDir, clock: Clock) -> None:
+    """Tell once a day when the disk under the installation is nearly full."""
+    from watchbill.state.trail import actions, queries
+    from watchbill.state.trail.values import SYSTEM, TrailFilter
+
+    usage = shutil.disk_usage(data.root)
+    percent = 100 * usage.used // usage.total
+    if percent < 100 * NEARLY_FULL:
+        return
+    now = clock.now()
+    if queries.entries(TrailFilter(action="storage.near_full", start=now - DAY, limit=1)):
+        return
+    detail = {"percent": percent, "free_bytes": usage.free, "total_bytes": usage.total}
+    actions.record(SYSTEM, "storage.near_full", "storage", "data", detail, now)
