@@ -22,8 +22,8 @@ MAX_NODES = 50_000
 
 _STR, _INT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:int"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_RESOLVER = Resolver()
-_CONSTRUCTOR = SafeConstructor()
+_RESOLVER: Any = Resolver()
+_CONSTRUCTOR: Any = SafeConstructor()
 _CONSTRUCTORS = {
     _INT: _CONSTRUCTOR.construct_yaml_int,
     "tag:yaml.org,2002:float": _CONSTRUCTOR.construct_yaml_float,

@@ -17,7 +17,7 @@ class Match(NamedTuple):
     """The rule of that name matches the event at that place of the batch."""
 
     rule: str
-    index: int
+    at: int
 
 
 class Matcher:

@@ -125,7 +125,7 @@ def compile_regex(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     try:
-        return re2.compile(pattern.encode(), options)
+        return re2.compile(pattern.encode(), options)  # type: ignore[no-untyped-call]
     except re2.error as error:
         detail = error.args[0] if error.args else ""
         said = detail.decode(errors="replace") if isinstance(detail, bytes) else detail

@@ -42,8 +42,9 @@ class Correlation(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] = ()
     aliases: dict[str, dict[str, str]] = {}
 
-    def tier(self, criticality: Criticality) -> Tier:
-        return self.tiers.get(criticality, self.default)
+    def tier(self, criticality: Criticality | None) -> Tier:
+        """What is wanted on assets of this criticality; None when criticality makes no difference."""
+        return self.tiers.get(criticality, self.default) if criticality else self.default
 
 
 class Rule(msgspec.Struct, frozen=True):

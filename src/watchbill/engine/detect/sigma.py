@@ -43,12 +43,12 @@ class Loader:
         """Take one document of a file; what cannot run becomes a Problem."""
         try:
             rule = self._rule(path, line, document, text)
-            if other := self.rules.get(rule.name) or self.rules.get(self._ids.get(rule.id, "")):
-                raise ContentError(
-                    f"the name or id of this rule is taken by {other.path}:{other.line}", place=Place(str(path), line)
-                )
         except ContentError as error:
             self.refuse(error)
+            return
+        if other := self.rules.get(rule.name) or self.rules.get(self._ids.get(rule.id, "")):
+            reason = f"the name or id of this rule is taken by {other.path}:{other.line}"
+            self.problems.append(Problem(Place(str(path), line), reason))
             return
         self.rules[rule.name] = rule
         if rule.id:
@@ -57,6 +57,7 @@ class Loader:
     def finish(self) -> RuleSet:
         """Resolve what correlations refer to; one that names a rule that does not run does not run either."""
         feeding: set[str] = set()
+        generated: set[str] = set()
         graph: dict[str, set[str]] = {}
         for rule in list(self.rules.values()):
             if rule.correlation is None:
@@ -71,9 +72,11 @@ class Loader:
             graph[rule.name] = set(correlation.rules)
         self._drop_broken(graph)
         for name, fed in graph.items():
-            if name in self.rules and self.rules[name].meta["correlation"].get("generate") is not True:
-                feeding |= fed
-        for name in feeding:
+            if name in self.rules:
+                meta = self.rules[name].meta
+                generates = True in {meta.get("generate"), meta["correlation"].get("generate")}
+                (generated if generates else feeding).update(fed)
+        for name in feeding - generated:
             self.rules[name] = msgspec.structs.replace(self.rules[name], alerts=False)
         order = list(graphlib.TopologicalSorter({n: graph.get(n, set()) for n in self.rules}).static_order())
         return RuleSet(tuple(self.rules[name] for name in order), tuple(self.problems))
@@ -132,16 +135,23 @@ class Loader:
                 place=Place(file, document.lines.get("name", line)),
             )
         reader = _Document(file, document, self.placeholders, governance)
-        common = {
-            "name": name, "id": str(document.get("id") or ""), "title": title.strip(), "level": reader.level(),
-            "path": file, "line": document.line, "text": text, "meta": document, "governance": governance,
-        }  # fmt: skip
+        rule = Rule(
+            name=name,
+            id=str(document.get("id") or ""),
+            title=title.strip(),
+            level=reader.level(),
+            path=file,
+            line=document.line,
+            text=text,
+            meta=document,
+            governance=governance,
+        )
         if "correlation" in document:
-            return Rule(**common, correlation=reader.correlation())
+            return msgspec.structs.replace(rule, correlation=reader.correlation())
         if governance.tiers:
             reader.fail(document, "watchbill", "tiers belong to a correlation; a plain rule has levels")
         route = reader.route()
-        return Rule(**common, route=route, expression=reader.expression(route.space))
+        return msgspec.structs.replace(rule, route=route, expression=reader.expression(route.space))
 
 
 class _Document:
@@ -176,7 +186,7 @@ class _Document:
             self.fail(self.document, "logsource", "logsource names neither product, service nor category")
         taxonomy = self.document.get("taxonomy", "sigma")
         if taxonomy == "sigma":
-            return Route(**said)
+            return Route(said["product"], said["service"], said["category"])
         if taxonomy != "ocsf":
             self.fail(self.document, "taxonomy", f"the taxonomy {taxonomy!r} is unknown; known are sigma and ocsf")
         if said["category"] not in OCSF_CLASSES:

@@ -1,0 +1,80 @@
+"""Which events, who and what: the parts of a detection that people follow up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from watchbill.core.values import Criticality
+from watchbill.engine.detect.fields import lookup
+from watchbill.engine.detect.predicates import MISSING, text_of
+from watchbill.engine.detect.windows import Entry
+from watchbill.sdk.events import Event
+from watchbill.sdk.rules import EventRef
+
+#: A detection names at most this many events, from both ends of the story; it counts them all.
+MOST_EVENTS = 50
+MOST_VALUES = 50
+MOST_CHARACTERS = 2_000
+
+_ENTITIES = {
+    "host": ("device.hostname",),
+    "user": ("user.name", "actor.user.name"),
+    "src_ip": ("src_endpoint.ip",),
+    "process": ("process.name",),
+    "group": ("group.name",),
+    "app": ("app.name",),
+    "file": ("file.path",),
+    "resource": ("resource.name", "resource.uid", "resources.name", "resources.uid"),
+    "account": ("cloud.account.uid",),
+}
+_RANKS = {criticality: rank for rank, criticality in enumerate(Criticality)}
+
+
+def entities_of(event: Event) -> dict[str, tuple[str, ...]]:
+    """Who and what an event involves."""
+    found = {}
+    fields = event.ocsf
+    for entity, paths in _ENTITIES.items():
+        values: list[str] = []
+        for path in paths:
+            value = fields.get(path)
+            if value is None and entity == "resource":
+                value = lookup(fields, path)
+            if value is None or value is MISSING or value == "":
+                continue
+            values += map(text_of, value) if isinstance(value, list) else (text_of(value),)
+        if values:
+            found[entity] = tuple(values)
+    if event.host and "host" not in found:
+        found["host"] = (event.host,)
+    return found
+
+
+def united(parts: Iterable[dict[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """The entities of several events, each sorted, at most MOST_VALUES of a kind."""
+    found: dict[str, set[str]] = {}
+    for part in parts:
+        for entity, values in part.items():
+            found.setdefault(entity, set()).update(values)
+    return {entity: tuple(sorted(values)[:MOST_VALUES]) for entity, values in sorted(found.items())}
+
+
+def refs_of(entries: Sequence[Entry]) -> tuple[EventRef, ...]:
+    """The first and the last events of the story."""
+    half = MOST_EVENTS // 2
+    chosen = entries if len(entries) <= MOST_EVENTS else (*entries[:half], *entries[-half:])
+    return tuple(EventRef(one.shard, one.position, one.time, one.host, one.message) for one in chosen)
+
+
+def detection_id(rule: str, group: Sequence[tuple[str, str]], entries: Sequence[Entry]) -> str:
+    """A digest of the rule, the group and the events that are counted here for the first and only time."""
+    digest = hashlib.sha256(repr((rule, tuple(group), len(entries))).encode("utf-8", "backslashreplace"))
+    for entry in entries:
+        digest.update(b"%d-%d;" % (entry.shard, entry.position))
+    return digest.hexdigest()[:32]
+
+
+def most_critical(entries: Iterable[Entry]) -> Entry:
+    """The entry on the most critical asset; of those the earliest."""
+    return max(entries, key=lambda entry: (_RANKS[entry.criticality], -entry.time))

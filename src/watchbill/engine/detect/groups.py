@@ -1,0 +1,157 @@
+"""The open windows of one correlation for one group of things, as they are kept between batches."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from typing import NamedTuple
+
+import msgspec
+
+from watchbill.core.clock import SECOND
+from watchbill.core.values import Criticality
+from watchbill.engine.detect.rules import Correlation, Rule
+from watchbill.engine.detect.windows import Entry, Interval, chains, firing, fold, qualifying, sort_key, thin
+
+#: Beyond this many entries a group folds those of the same second (or more) together, so a flood costs no more.
+MOST_ENTRIES = 1_024
+
+
+class Told(NamedTuple):
+    """What came of judging a group: events that are evidence from now on, and all that inner correlations fired at."""
+
+    evidence: list[Entry]
+    fired: list[Entry]
+
+
+class Group(msgspec.Struct):
+    """``key`` are the values of the group-by fields; ``criticality`` the tier that is applied (None without tiers).
+    ``covered`` are the stretches of time within which every event is evidence; ``total`` counts what was told.
+    ``version`` is of the rule: what was kept for another version means nothing.
+    """
+
+    rule: str
+    version: str
+    criticality: Criticality | None
+    key: tuple[str, ...]
+    entries: list[Entry] = []
+    covered: list[Interval] = []
+    total: int = 0
+
+    @property
+    def state_key(self) -> str:
+        """Under which name the caller stores this group."""
+        said = repr((self.rule, self.criticality, self.key)).encode("utf-8", "backslashreplace")
+        return hashlib.sha256(said).hexdigest()[:40]
+
+    def add(self, arrivals: list[Entry]) -> None:
+        """Put events in; one that is there already (same event, same tag) changes nothing but may now fire."""
+        arrivals.sort(key=sort_key)
+        entries = self.entries
+        known = {entry.key: entry for entry in entries[bisect_left(entries, arrivals[0].key, key=sort_key) :]}
+        fresh = []
+        for entry in arrivals:
+            if (old := known.get(entry.key)) is None:
+                known[entry.key] = entry
+                fresh.append(entry)
+            elif entry.fires:
+                old.fires = True
+        entries += fresh
+        entries.sort(key=sort_key)
+
+    def judge(self, rule: Rule, chained: bool, feeds: bool) -> Told:
+        """Find what is evidence now and was not before, mark it as told, and let go of what cannot matter any more.
+
+        ``chained`` says that some of the correlated rules are correlations themselves; ``feeds`` that others correlate
+        this one.
+        """
+        correlation = rule.correlation
+        assert correlation is not None  # noqa: S101 - only correlations have groups
+        tier = correlation.tier(self.criticality)
+        acting = [entry for entry in self.entries if entry.fires] if chained else self.entries
+        if correlation.kind == "temporal_ordered":
+            found, fires = chains(acting, tier.timespan, correlation.rules)
+        else:
+            distinct = correlation.kind != "event_count"
+            self.covered = _merged(self.covered + qualifying(acting, tier.timespan, tier.gte, distinct))
+            found = _within(acting, self.covered)
+            fires = firing(acting, tier.timespan, tier.gte, distinct) if feeds else []
+        evidence = self._tell(found, chained)
+        fired = [entry for entry in fires if not entry.fired]
+        for entry in fired:
+            entry.fired = True
+        self._settle(correlation, tier.gte, thins=not feeds and not chained and correlation.kind != "temporal_ordered")
+        return Told(evidence, fired)
+
+    def prune(self, latest: dict[str, int], received: int, reach: int) -> None:
+        """Drop events that nothing within the lateness bound can reach any more: those that their own source's clock
+        (``latest``) is past by more than ``reach``, and of those that came beyond the bound the ones received so long
+        before ``received``.
+        """
+        self.entries = [
+            entry
+            for entry in self.entries
+            if (
+                entry.late + reach >= received
+                if entry.late
+                else entry.time + reach >= latest.get(entry.source, entry.time)
+            )
+        ]
+        first = self.entries[0].time if self.entries else 0
+        self.covered = [stretch for stretch in self.covered if self.entries and stretch[1] >= first]
+
+    def _tell(self, found: list[Entry], chained: bool) -> list[Entry]:
+        if chained:
+            found = found + _behind(self.entries, found)
+        told = {(entry.shard, entry.position) for entry in self.entries if entry.told}
+        evidence = []
+        for entry in sorted(found, key=sort_key):
+            if not entry.told:
+                entry.told = True
+                if (entry.shard, entry.position) not in told:
+                    told.add((entry.shard, entry.position))
+                    evidence.append(entry)
+                    self.total += entry.weight
+        return evidence
+
+    def _settle(self, correlation: Correlation, least: int, *, thins: bool) -> None:
+        if thins and self.covered:
+            self.entries = thin(self.entries, self.covered, least, correlation.kind != "event_count")
+        width = SECOND
+        while len(self.entries) > MOST_ENTRIES:
+            self.entries = fold(self.entries, width)
+            width *= 4
+
+
+def _merged(stretches: list[Interval]) -> list[Interval]:
+    merged: list[Interval] = []
+    for start, end in sorted(stretches):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _within(entries: list[Entry], covered: list[Interval]) -> list[Entry]:
+    found = []
+    for start, end in covered:
+        at = bisect_left(entries, (start, -1, -1, ""), key=sort_key)
+        while at < len(entries) and entries[at].time <= end:
+            found.append(entries[at])
+            at += 1
+    return found
+
+
+def _behind(entries: list[Entry], found: list[Entry]) -> list[Entry]:
+    """What inner correlations counted before they fired at events that are evidence here."""
+    reach: dict[tuple[str, str], list[Interval]] = {}
+    for entry in found:
+        if entry.origin:
+            reach.setdefault((entry.tag, entry.origin), []).append((entry.time - entry.span, entry.time))
+    return [
+        entry
+        for entry in entries
+        if not entry.fires
+        and any(start <= entry.time <= end for start, end in reach.get((entry.tag, entry.origin), ()))
+    ]
