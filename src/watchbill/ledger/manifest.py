@@ -68,7 +68,7 @@ def decode_entry(entry: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("this entry is too deep") from error
     if not isinstance(fields, dict):
-        raise ValueError("this entry is no object")
+        raise ValueError("this entry is no object")  # noqa: TRY004 - callers treat all bad input alike
     return fields
 
 

@@ -43,7 +43,7 @@ class Verifier(NamedTuple):
     @classmethod
     def from_vkey(cls, text: str) -> Verifier:
         """Read a vkey. Raises ValueError."""
-        name, key_id, data = (text.strip().split("+", 2) + ["", ""])[:3]
+        name, key_id, data = [*text.strip().split("+", 2), "", ""][:3]
         key = unb64(data)
         found = cls(name, key[1:])
         if key[:1] != ED25519 or len(key) != 33 or found.key_id.hex() != key_id:
@@ -106,7 +106,7 @@ class Checkpoint(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
         """Read a note's text (or the whole note; further lines are extensions). Raises ValueError."""
-        origin, size, head = (text.split("\n", 3) + ["", "", ""])[:3]
+        origin, size, head = [*text.split("\n", 3), "", "", ""][:3]
         root = unb64(head)
         if not origin or not (size.isascii() and size.isdigit()) or str(int(size)) != size or len(root) != 32:
             raise ValueError("this is no checkpoint")

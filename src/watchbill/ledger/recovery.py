@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from watchbill.core.errors import LedgerError, Place
-from watchbill.ledger import frames, tree
+from watchbill.ledger import tree
 from watchbill.ledger.frames import Frame, Kind
 from watchbill.ledger.keys import TailKey
 from watchbill.ledger.manifest import Manifest, Seal
@@ -40,13 +39,14 @@ def recover(shard: int, path: Path, tail: TailKey, now: int) -> State | None:
     last = _last_volume(path, head)
     if last is None:
         return None
-    fd = os.open(last.path, os.O_RDWR)
+    volume = Volume(last.path, last.number, 0)
     try:
-        state = _Replay(shard, path, tail, now, last, fd).run(head.end if head else 0)
-        os.fdatasync(fd)  # what was complete but not yet acknowledged is kept, and from now on counts
-    finally:
-        os.close(fd)
-    _check_checkpoint(path, state.log)
+        state = _Replay(shard, tail, now, volume).run(path / "log", head.end if head else 0)
+        volume.sync()  # what was complete but not yet acknowledged is kept, and from now on counts
+    except BaseException:
+        volume.close()
+        raise
+    _check_checkpoint(state.log)
     return state
 
 
@@ -68,7 +68,7 @@ def _last_volume(path: Path, head: Head | None) -> VolumePath | None:
     return here[0]
 
 
-def _check_checkpoint(path: Path, log: Log) -> None:
+def _check_checkpoint(log: Log) -> None:
     """Refuse to go on behind a head that was already signed: it would be a fork."""
     reader = TileReader(log.path)
     note = reader.checkpoint()
@@ -89,20 +89,19 @@ def _check_checkpoint(path: Path, log: Log) -> None:
 class _Replay:
     """Reads the frames of the last volume one by one into a state."""
 
-    def __init__(self, shard: int, path: Path, tail: TailKey, now: int, last: VolumePath, fd: int) -> None:
-        self._shard, self._tail, self._now, self._fd, self._name = shard, tail, now, fd, str(last.path)
-        self._path, self._last = path, last
+    def __init__(self, shard: int, tail: TailKey, now: int, volume: Volume) -> None:
+        self._shard, self._tail, self._now, self._volume = shard, tail, now, volume
+        self._name = str(volume.path)
         self._open: dict[int, PendingSegment] = {}
 
-    def run(self, durable: int) -> State:
-        size = os.fstat(self._fd).st_size
+    def run(self, log: Path, durable: int) -> State:
         end = 0
         state: State | None = None
         cause = "the end is missing"
         try:
-            for frame in frames.walk(self._fd, 0, size, self._name):
+            for frame in self._volume.frames():
                 if state is None:
-                    state = self._begin(frame)
+                    state = self._begin(log, frame)
                 else:
                     self._take(state, frame)
                 end = frame.header.end
@@ -113,16 +112,16 @@ class _Replay:
             raise LedgerError(f"what was acknowledged is damaged: {cause}", place=place, mend=_MEND)
         if unsealed := [number for number, segment in self._open.items() if not segment.key]:
             raise LedgerError(f"the seal of segment {unsealed[0]} is gone", place=Place(self._name), mend=_MEND)
-        os.ftruncate(self._fd, end)
-        state.volume.end = end
+        self._volume.end = end
+        self._volume.cut()
         state.pending = [self._open[number] for number in sorted(self._open)]
         return state
 
-    def _begin(self, frame: Frame) -> State:
+    def _begin(self, log: Path, frame: Frame) -> State:
         opening = Opening.decode(frame, self._name)
         return State(
-            volume=Volume(self._last.path, self._last.number, frame.header.end),
-            log=Log(self._path / "log", opening.log_size),
+            volume=self._volume,
+            log=Log(log, opening.log_size),
             position=opening.position,
             segment=opening.segment,
             previous=opening.previous,

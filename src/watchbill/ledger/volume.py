@@ -10,6 +10,7 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -122,6 +123,10 @@ class Volume:
             raise
         return volume
 
+    def frames(self) -> Iterator[frames.Frame]:
+        """Walk all frames of the file. Raises LedgerError where there is none."""
+        return frames.walk(self._fd, 0, os.fstat(self._fd).st_size, str(self.path))
+
     def append(self, data: bytes) -> int:
         """Write and sync; return the offset where it stands. Raises OSError; then nothing of it counts."""
         os.lseek(self._fd, self.end, os.SEEK_SET)
@@ -129,6 +134,9 @@ class Volume:
         os.fdatasync(self._fd)
         offset, self.end = self.end, self.end + len(data)
         return offset
+
+    def sync(self) -> None:
+        os.fdatasync(self._fd)
 
     def cut(self) -> None:
         """Take away what stands behind the durable end. Raises OSError."""

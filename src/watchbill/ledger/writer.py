@@ -315,9 +315,9 @@ class Writer:
             self._log.append(seal.manifest)
         self._previous = previous
         self._open = self._open[len(due) :]
-        self._tail.advance(due[-1].number + 1)
         self._log.flush()
         self._publish()
+        self._tail.advance(due[-1].number + 1)  # after publishing: who reads this key finds the seals behind the head
 
     def _read_back(self, due: list[PendingSegment], seals: list[Seal], offset: int, written: bytes) -> None:
         """Compare what the disk gives back with what was sealed. Raises OSError (EIO) if it differs."""

@@ -1,0 +1,192 @@
+"""Checks stored frames against the log: every record is hashed again. Used on volumes and on bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from watchbill.core.errors import LedgerError, Place
+from watchbill.ledger import salts, tree
+from watchbill.ledger.frames import NO_MAC, Frame, Header, Kind
+from watchbill.ledger.manifest import Manifest, Seal
+from watchbill.ledger.pending import source_ranges
+from watchbill.ledger.report import ShardFacts
+from watchbill.ledger.segment import Drop, Run, chunk_nodes, commitments, decode_group, leaves
+from watchbill.ledger.sources import Sources
+
+CHUNK = 256
+
+
+class _Segment:
+    """The groups of a segment whose seal has not come yet."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.runs: list[Run] = []
+        self.drops: list[Drop] = []
+        self.bodies: list[bytes] = []
+        self.groups: list[Header] = []
+        self.mac = NO_MAC
+
+    def place(self, name: str, position: int) -> Place:
+        """Return the place of the group that holds a position."""
+        holding = [group for group in self.groups if group.position <= position]
+        return Place(name, offset=(holding or self.groups)[-1].offset)
+
+
+class FrameCheck:
+    """Takes frames in order. Every method raises LedgerError with the place of the first thing that is wrong."""
+
+    def __init__(
+        self,
+        shard: int,
+        name: str,
+        entry: Callable[[int], bytes | None],
+        tail_key: Callable[[int], bytes | None],
+    ) -> None:
+        """``entry`` gives the log's entry at an index, None beyond what was signed; ``tail_key`` a segment's key if kept."""
+        self.facts = ShardFacts(shard)
+        self.position: int | None = None  # the next one; None until the first frame says
+        self.segment: int | None = None
+        self.previous: str | None = None
+        self.sources = Sources()
+        self.strict = False  # sources are followed from the ledger's beginning, not from their first record here
+        self.index = 0  # of the next log entry
+        self._shard, self._name, self._entry, self._tail_key = shard, name, entry, tail_key
+        self._open: dict[int, _Segment] = {}
+
+    def take(self, frame: Frame) -> None:
+        """Check the next frame."""
+        if frame.header.kind == Kind.VOLUME:
+            raise LedgerError("a second opening in one volume", place=Place(self._name, offset=frame.header.offset))
+        try:
+            match frame.header.kind:
+                case Kind.GROUP:
+                    self._group(frame)
+                case Kind.SEAL:
+                    self._seal(frame)
+                case Kind.ENTRY:
+                    self._compare_entry(frame.payload)
+        except ValueError as error:
+            raise LedgerError(str(error), place=Place(self._name, offset=frame.header.offset)) from error
+
+    def finish(self, *, tail: bool) -> None:
+        """Check what is left at the end: nothing, or (``tail``) the groups that are not sealed yet."""
+        for number, segment in self._open.items():
+            if not tail:
+                raise LedgerError(f"segment {number} has no seal", place=segment.place(self._name, segment.first))
+            self.facts.unsealed += len(segment.bodies)
+
+    def sealed_end(self) -> tuple[int | None, int | None]:
+        """Return the position and the segment that follow on the last seal."""
+        oldest = min(self._open, default=None)
+        return (self.position, self.segment) if oldest is None else (self._open[oldest].first, oldest)
+
+    def _group(self, frame: Frame) -> None:
+        header = frame.header
+        if header.segment not in self._open:
+            if self.segment is not None and header.segment != self.segment:
+                raise ValueError(f"segment {header.segment} where {self.segment} is due")
+            self._open[header.segment] = _Segment(header.position)
+            self.segment = header.segment + 1
+        if self.position is not None and header.position != self.position:
+            raise ValueError(f"position {header.position} where {self.position} is due")
+        self.position = header.position + header.records
+        segment = self._open[header.segment]
+        key = self._tail_key(header.segment)
+        if key and not frame.follows(key, segment.mac):
+            raise ValueError(
+                f"positions {header.position} to {self.position - 1}, not yet sealed, are not what was written"
+            )
+        segment.mac = frame.mac
+        group = decode_group(frame.payload, header.records)
+        segment.runs += group.runs
+        segment.drops += group.drops
+        segment.bodies += group.bodies(0, header.records)
+        segment.groups.append(header)
+
+    def _seal(self, frame: Frame) -> None:
+        number = frame.header.segment
+        if number != min(self._open, default=None):
+            raise ValueError(f"a seal of segment {number}, which is not the oldest open one")
+        segment = self._open.pop(number)
+        seal = Seal.decode(frame.payload)
+        signed = self._compare_entry(seal.manifest)
+        manifest = Manifest.decode(seal.manifest)
+        self._compare_manifest(manifest, number, segment)
+        self._compare_records(manifest, seal, segment)
+        if not self.strict:
+            for source, sequence in [(run.source, run.sequence) for run in segment.runs] + [
+                d[:2] for d in segment.drops
+            ]:
+                self.sources.following.setdefault(source, sequence)
+        self.sources.take(segment.runs, segment.drops, segment.bodies)
+        self.previous = tree.leaf_hash(seal.manifest).hex()
+        if signed:
+            self._count(manifest)
+        else:
+            self.facts.unsealed += manifest.count
+
+    def _count(self, manifest: Manifest) -> None:
+        facts = self.facts
+        if not facts.segments:
+            facts.first_position = manifest.first
+        facts.segments += 1
+        facts.events += manifest.count
+        facts.end_position = manifest.first + manifest.count
+        facts.dropped += sum(drop.lost for drop in manifest.drops)
+        low, high = facts.received or manifest.received
+        facts.received = min(low, manifest.received[0]), max(high, manifest.received[1])
+
+    def _compare_entry(self, entry: bytes) -> bool:
+        """Compare with the log; tell whether this index is signed."""
+        expected = self._entry(self.index)
+        if expected is not None and entry != expected:
+            raise ValueError(f"this is not what the log holds as its entry {self.index}")
+        self.index += 1
+        return expected is not None
+
+    def _compare_manifest(self, manifest: Manifest, number: int, segment: _Segment) -> None:
+        times = [run.received for run in segment.runs] or list(manifest.received)
+        found = {
+            "shard": (manifest.shard, self._shard),
+            "segment": (manifest.segment, number),
+            "previous": (manifest.previous, manifest.previous if self.previous is None else self.previous),
+            "first": (manifest.first, segment.first),
+            "count": (manifest.count, len(segment.bodies)),
+            "received": (manifest.received, (min(times), max(times))),
+            "sources": (manifest.sources, source_ranges(segment.runs)),
+            "drops": (manifest.drops, tuple(segment.drops)),
+        }
+        for field, (stated, stored) in found.items():
+            if stated != stored:
+                place = segment.place(self._name, segment.first)
+                what = f"segment {number} (positions from {segment.first}): the manifest says {field} {stated}, stored is {stored}"
+                raise LedgerError(what, place=place)
+
+    def _compare_records(self, manifest: Manifest, seal: Seal, segment: _Segment) -> None:
+        known = salts.expand(seal.seeds, len(segment.bodies))
+        if None in known:
+            at = segment.first + known.index(None)
+            raise LedgerError(
+                f"position {at} was erased, and no entry of the log says so", place=segment.place(self._name, at)
+            )
+        nodes = chunk_nodes(leaves(self._shard, segment.first, segment.runs, commitments(segment.bodies, known)))
+        if tree.root(nodes).hex() == manifest.root:
+            if nodes != seal.nodes:
+                raise ValueError(f"the stored nodes of segment {manifest.segment} are not those of its records")
+            return
+        low, high = segment.first, segment.first + manifest.count
+        if tree.root(seal.nodes).hex() == manifest.root and len(nodes) == len(seal.nodes):
+            wrong = first_difference(nodes, seal.nodes)
+            low, high = low + wrong * CHUNK, min(high, low + (wrong + 1) * CHUNK)
+        what = (
+            f"the records at positions {low} to {high - 1} (segment {manifest.segment}) are not those that were sealed"
+        )
+        raise LedgerError(what, place=segment.place(self._name, low))
+
+
+def first_difference(found: Sequence[bytes], expected: Sequence[bytes]) -> int:
+    """Return the first index at which two lists differ; their common length if one only is longer."""
+    return next(
+        (at for at, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), min(len(found), len(expected))
+    )

@@ -1,0 +1,302 @@
+"""Verifies a ledger on disk: the log, its signatures, and every record behind it. Works while a writer is live."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from watchbill.core.errors import LedgerError, Place
+from watchbill.ledger import frames, tree
+from watchbill.ledger.check import FrameCheck
+from watchbill.ledger.keys import ROOT_NAME, TailKey, fingerprint, open_root_public
+from watchbill.ledger.manifest import decode_entry, open_key_entry
+from watchbill.ledger.note import Checkpoint, Verifier, open_note, unb64
+from watchbill.ledger.report import Finding, Report, ShardFacts
+from watchbill.ledger.tiles import ENTRIES, WIDTH, TileReader, tile_path
+from watchbill.ledger.volume import Head, Opening, VolumePath, shard_path, shards, volumes
+
+Progress = Callable[[int, int], None]
+_PARALLEL_BYTES = 32 << 20  # below this, starting processes costs more than it gives
+
+
+def verify_ledger(
+    path: Path,
+    *,
+    keys: Path | None = None,
+    shard: int | None = None,
+    root_fingerprint: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Check one shard or all. ``keys`` (the keys folder) allows the unsealed tail to be checked, too.
+
+    ``progress`` is called with (bytes checked, bytes in all). ``workers`` is the number of processes (default: cores).
+    Nothing is raised for what is wrong: it is in the report's findings.
+    """
+    report = Report()
+    root = open_root_public(keys) if keys and (keys / "root.pub").exists() else None
+    chosen = shards(path) if shard is None else [shard]
+    if not chosen:
+        report.wrong(path, "there is no ledger here")
+    total = sum(volume.path.stat().st_size for number in chosen for volume in volumes(shard_path(path, number)))
+    done = 0
+
+    def step(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress:
+            progress(done, max(done, total))
+
+    if keys is None:
+        report.open_points.append("the unsealed tail was not checked: that needs the keys folder")
+    for number in chosen:
+        check = _ShardCheck(shard_path(path, number), number, keys, report)
+        root = check.run(root, workers or os.cpu_count() or 1, step)
+    judge_root(report, root, root_fingerprint)
+    return report
+
+
+def judge_root(report: Report, root: Verifier | None, expected: str | None) -> None:
+    """Compare the root key with the fingerprint that the reader of the report holds."""
+    report.root = fingerprint(root.key) if root else ""
+    if expected is None:
+        report.open_points.append("the root key was not compared with a fingerprint that you hold (--root-fpr)")
+    elif report.root != expected.lower().removeprefix("sha256:").replace(":", "").replace(" ", ""):
+        report.findings.insert(0, Finding("root key", f"its fingerprint is {report.root}, not the one that you hold"))
+    report.open_points.append(
+        "no witness was asked: whoever held the log key could have shown another history to somebody else, "
+        "or cut off the end since a time that nobody else remembers"
+    )
+
+
+@dataclass
+class _VolumeTask:
+    """What a process needs to check one volume by itself."""
+
+    shard: int
+    volume: VolumePath
+    end: int | None  # durable bytes, None for the whole file
+    following: Opening | None  # the opening of the next volume
+    log: Path
+    signed: int
+    tail: tuple[int, dict[int, bytes]]  # the first segment that has a key, and the keys
+
+
+@dataclass
+class _VolumeResult:
+    facts: ShardFacts
+    size: int
+    index: int
+    position: int
+    finding: Finding | None = None
+
+
+class _ShardCheck:
+    def __init__(self, path: Path, shard: int, keys: Path | None, report: Report) -> None:
+        self._path, self._shard, self._keys, self._report = path, shard, keys, report
+        self._log = TileReader(path / "log")
+        self._facts = ShardFacts(shard)
+
+    def run(self, root: Verifier | None, workers: int, step: Callable[[int], None]) -> Verifier | None:
+        """Check it all; return the root key (the log's own word for it, if none was given)."""
+        self._report.shards.append(self._facts)
+        try:
+            tail = TailKey.of(self._keys, self._shard, create=False) if self._keys else None
+            # In this order a live writer cannot have signed or sealed what we do not see afterwards.
+            note = self._log.checkpoint()
+            head = Head.read(self._path)
+            if note is None or head is None:
+                self._report.wrong(
+                    self._path / ("head" if note else "log/checkpoint"), "this file is missing or damaged"
+                )
+                return root
+            root = self._check_log(note, root)
+            self._check_volumes(head, tail, workers, step)
+        except LedgerError as error:
+            self._report.wrong(error.place or self._path, error.what)
+        except OSError as error:
+            self._report.wrong(error.filename or self._path, f"cannot be read: {error.strerror}")
+        return root
+
+    def _check_log(self, note: str, root: Verifier | None) -> Verifier:
+        """Check the entries against the tiles and the signed checkpoint."""
+        place = Place(str(self._log.path / "checkpoint"))
+        try:
+            signed = Checkpoint.parse(note)
+        except ValueError as error:
+            raise LedgerError(str(error), place=place) from error
+        frontier, key, previous = tree.Frontier(), None, 0
+        for index, entry in enumerate(self._log.entries(0, signed.size)):
+            leaf = tree.leaf_hash(entry)
+            frontier.append(leaf)
+            if index % WIDTH == 0:
+                width = min(WIDTH, signed.size - index)
+                hashes = self._log.hashes(0, index // WIDTH, width)
+                previous = index
+            if leaf != hashes[index - previous]:
+                file = self._log.path / tile_path(ENTRIES, index // WIDTH, width)
+                raise LedgerError(
+                    f"entry {index} of the log is not the one that its tile of hashes holds", place=Place(str(file))
+                )
+            if is_key_entry(entry):
+                try:
+                    root = root or Verifier(ROOT_NAME, unb64(decode_entry(entry)["root"]))
+                    key = open_key_entry(entry, root, signed.origin, key)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise LedgerError(f"entry {index} of the log: {error}", place=Place(str(self._log.path))) from error
+        if key is None or root is None:
+            raise LedgerError("the log does not begin with a key entry", place=Place(str(self._log.path)))
+        try:
+            open_note(note, Verifier(signed.origin, key))
+        except ValueError as error:
+            raise LedgerError(f"the checkpoint: {error}", place=place) from error
+        if frontier.root() != signed.root:
+            raise LedgerError(f"the {signed.size} entries of the log are not those that were signed", place=place)
+        if self._log.root(signed.size) != signed.root:
+            raise LedgerError(
+                "the upper tiles of the log are not those of its entries", place=Place(str(self._log.path))
+            )
+        facts = self._facts
+        facts.origin, facts.log_size, facts.log_root, facts.key = (
+            signed.origin,
+            signed.size,
+            signed.root.hex(),
+            fingerprint(key),
+        )
+        return root
+
+    def _check_volumes(self, head: Head, tail: TailKey | None, workers: int, step: Callable[[int], None]) -> None:
+        tasks = list(self._tasks(head, tail))
+        size = sum(task.volume.path.stat().st_size for task in tasks)
+        parallel = min(workers, len(tasks)) if size >= _PARALLEL_BYTES else 1
+        if parallel > 1:
+            with ProcessPoolExecutor(parallel, mp_context=get_context("spawn")) as pool:
+                results = self._collect(pool.map(_check_volume, tasks), step)
+        else:
+            results = self._collect(map(_check_volume, tasks), step)
+        if any(result.finding for result in results):
+            return
+        last = results[-1]
+        if last.index < self._facts.log_size:
+            what = f"the log was signed for {self._facts.log_size} entries; the volumes hold {last.index}"
+            raise LedgerError(what, place=Place(str(tasks[-1].volume.path)))
+        if last.position != head.position:
+            what = f"the volumes end at position {last.position}, the head says {head.position}"
+            raise LedgerError(what, place=Place(str(self._path / "head")))
+
+    def _tasks(self, head: Head, tail: TailKey | None) -> Iterator[_VolumeTask]:
+        found = [volume for volume in volumes(self._path) if volume.number <= head.volume]
+        for number in range(head.volume + 1):
+            if number >= len(found) or found[number].number != number:
+                raise LedgerError(f"volume {number} is missing", place=Place(str(self._path / "events")))
+        kept = (tail.segment, {n: tail.key(n) for n in range(tail.segment, tail.segment + 64)}) if tail else (0, {})
+        openings = [_opening(volume) for volume in found]
+        for volume, following in zip(found, [*openings[1:], None], strict=True):
+            end = None if following else head.end
+            yield _VolumeTask(self._shard, volume, end, following, self._log.path, self._facts.log_size, kept)
+
+    def _collect(self, found: Iterator[_VolumeResult], step: Callable[[int], None]) -> list[_VolumeResult]:
+        results = []
+        facts = self._facts
+        for result in found:
+            results.append(result)
+            step(result.size)
+            if result.finding:
+                self._report.findings.append(result.finding)
+            part = result.facts
+            if part.received:
+                low, high = facts.received or part.received
+                facts.received = min(low, part.received[0]), max(high, part.received[1])
+            facts.events += part.events
+            facts.segments += part.segments
+            facts.dropped += part.dropped
+            facts.unsealed += part.unsealed
+            facts.end_position = max(facts.end_position, part.end_position)
+        return results
+
+
+def is_key_entry(entry: bytes) -> bool:
+    """Tell whether an entry names a key, without reading it whole."""
+    return b'"kind":"key"' in entry
+
+
+def _opening(volume: VolumePath) -> Opening:
+    with volume.path.open("rb") as file:
+        header = frames.decode_header(file.read(frames.HEADER_SIZE), 0)
+        if header is None:
+            raise LedgerError("the volume has no opening", place=Place(str(volume.path), offset=0))
+        found = Opening.decode(frames.read(file.fileno(), header), str(volume.path))
+    if (found.volume, found.position) != (volume.number, volume.position):
+        raise LedgerError("the volume is not the one that its name says", place=Place(str(volume.path), offset=0))
+    return found
+
+
+class _SignedEntries:
+    """Entries of the log by index, asked for in order."""
+
+    def __init__(self, log: Path, first: int, size: int) -> None:
+        self._entries = TileReader(log).entries(first, size)
+        self._size = size
+
+    def __call__(self, index: int) -> bytes | None:
+        return next(self._entries) if index < self._size else None
+
+
+def _check_volume(task: _VolumeTask) -> _VolumeResult:
+    """Check one volume by itself, from its opening to the opening of the next."""
+    path, following = task.volume.path, task.following
+    opening = _opening(task.volume)
+    first_key, keys = task.tail
+    signed = _SignedEntries(task.log, opening.log_size, task.signed)
+
+    def tail_key(segment: int) -> bytes | None:
+        return keys.get(segment) if segment >= first_key else None
+
+    check = FrameCheck(task.shard, str(path), signed, tail_key)
+    check.position, check.segment, check.previous = opening.position, opening.segment, opening.previous
+    check.sources, check.strict, check.index = opening.sources.copy(), True, opening.log_size
+    size = path.stat().st_size
+    result = _VolumeResult(check.facts, size, 0, 0)
+    try:
+        _check_beginning(task, opening)
+        with path.open("rb") as file:
+            fd = file.fileno()
+            for number, frame in enumerate(frames.walk(fd, 0, size if task.end is None else task.end, str(path))):
+                if number:
+                    check.take(frame)
+                if following and following.cause == "error" and check.index == following.log_size:
+                    break  # the writer abandoned the rest of this volume: the next one holds it
+        abandoned = following is not None and following.cause == "error"
+        check.finish(tail=following is None or abandoned)
+        if following:
+            check.facts.unsealed = 0
+            _check_end(check, following, str(path), abandoned=abandoned)
+    except LedgerError as error:
+        result.finding = Finding(str(error.place or path), error.what)
+    result.index, result.position = check.index, check.position
+    return result
+
+
+def _check_beginning(task: _VolumeTask, opening: Opening) -> None:
+    place = Place(str(task.volume.path), offset=0)
+    if opening.shard != task.shard:
+        raise LedgerError(f"this volume is of shard {opening.shard}", place=place)
+    start = (opening.position, opening.segment, opening.log_size, opening.previous, opening.sources.dump())
+    if task.volume.number == 0 and start != (0, 0, 0, "", {"0": [1]}):
+        raise LedgerError("the first volume does not begin at the beginning", place=place)
+
+
+def _check_end(check: FrameCheck, following: Opening, name: str, *, abandoned: bool) -> None:
+    """Compare the state at the end of a volume with what the next one says was before it."""
+    stated = following.position, following.segment, following.log_size, following.previous, following.sources.dump()
+    position, segment = check.sealed_end() if abandoned else (check.position, check.segment)
+    found = position, segment, check.index, check.previous, check.sources.dump()
+    for what, here, there in zip(
+        ("position", "segment", "log size", "previous", "sources"), found, stated, strict=True
+    ):
+        if here != there:
+            raise LedgerError(f"the volume ends at {what} {here}, the next begins at {there}", place=Place(name))
