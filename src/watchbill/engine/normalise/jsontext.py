@@ -1,0 +1,65 @@
+"""JSON from strangers: bounded in depth and in numbers before anything recurses or overflows."""
+
+from __future__ import annotations
+
+import re
+from math import isinf
+from typing import Any
+
+import msgspec
+
+DEPTH = 64
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
+_LOOKS = re.compile(r'\{\s*(?:"|\})')
+_BIG = re.compile(r"\d{19}|\d[eE]\+?\d{3}")
+_decoder = msgspec.json.Decoder()
+_INT64 = 1 << 63
+
+
+class Flawed(ValueError):  # noqa: N818 - names the record's state, not an error of ours
+    """The text looks like JSON but cannot be used; the message is the reason for quarantine."""
+
+
+def looks_like_object(text: str) -> bool:
+    return _LOOKS.match(text) is not None
+
+
+def decode_object(text: str) -> dict[str, Any]:
+    """Decode a JSON object. Raises Flawed for what is truncated, malformed, too deep or has numbers out of range."""
+    # A text with fewer openers than the limit cannot be too deep: the scan is for the rest.
+    if text.count("{") + text.count("[") > DEPTH and _depth(text) > DEPTH:
+        raise Flawed(f"JSON nested deeper than {DEPTH} levels")
+    try:
+        value = _decoder.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Flawed(f"malformed or truncated JSON: {str(error)[:160]}") from None
+    if not isinstance(value, dict):
+        raise Flawed("JSON, but no object")
+    if _BIG.search(text) and _out_of_range(value):
+        raise Flawed("JSON number out of the 64-bit range")
+    return value
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for match in _TOKENS.finditer(text):
+        token = match[0]
+        if token in "{[":
+            depth += 1
+            if depth > deepest:
+                deepest = depth
+                if deepest > DEPTH:
+                    break
+        elif token in "}]":
+            depth -= 1
+    return deepest
+
+
+def _out_of_range(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_out_of_range(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_out_of_range(item) for item in value)
+    if isinstance(value, float):
+        return isinf(value)
+    return isinstance(value, int) and not -_INT64 <= value < _INT64

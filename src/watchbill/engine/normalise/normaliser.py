@@ -1,0 +1,151 @@
+"""Ledger records to events: decode, take the header off, find the parser, complete what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from watchbill.core.clock import DAY, Clock
+from watchbill.core.times import rfc3339
+from watchbill.engine.normalise.attempts import Attempts
+from watchbill.engine.normalise.header import decode_line
+from watchbill.engine.normalise.journald import is_journal, journal_line
+from watchbill.engine.normalise.jsontext import Flawed, decode_object, looks_like_object
+from watchbill.engine.normalise.routing import Router
+from watchbill.engine.normalise.text import decode
+from watchbill.engine.timestamps import Stamps, zone
+from watchbill.sdk import Event, Line, Parser, ocsf
+
+#: Longer records are kept in the ledger but not parsed (RFC 5425 asks for 8 KiB; auditd and JSON need more).
+LONGEST = 65_536
+_MESSAGE = 2_048
+_EARLIEST = 366 * DAY  # a clock that was never set says 1970
+
+
+class Record(Protocol):
+    """What the normaliser reads of a ledger record (watchbill.ledger.StoredRecord is one)."""
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def raw(self) -> bytes: ...
+    @property
+    def source(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def source_time(self) -> int: ...
+
+
+class Source(Protocol):
+    """What is known of a source. Facts read here: ``format`` (a parser id), ``timezone`` (IANA), ``host``."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def transport(self) -> str: ...
+    @property
+    def facts(self) -> Mapping[str, str]: ...
+
+
+class _Route:
+    """What is worked out once for a source."""
+
+    __slots__ = ("format", "host", "name", "parsers", "stamps")
+
+    def __init__(self, source: Source, router: Router, timezone: str) -> None:
+        facts = source.facts
+        self.name = source.name
+        self.format = facts.get("format", "")
+        self.host = facts.get("host", "")
+        self.stamps = Stamps(zone(facts.get("timezone", timezone)))
+        self.parsers = router.preferred(self.format, source.name)
+
+
+class Normaliser:
+    """Makes exactly one event of every record (registrations, source 0, have none) and never raises for bad input."""
+
+    def __init__(self, parsers: Sequence[Parser], *, clock: Clock, timezone: str = "UTC") -> None:
+        self._router = Router(parsers)
+        self._clock = clock
+        self._timezone = timezone
+        self._routes: dict[tuple[int, int], _Route] = {}
+        self._attempts = Attempts()
+
+    def normalise(self, records: Iterable[tuple[Record, Source, int]]) -> list[Event]:
+        """Return one event for each (record, source, shard), in order."""
+        return [self._one(record, source, shard) for record, source, shard in records if record.source]
+
+    def _one(self, record: Record, source: Source, shard: int) -> Event:
+        key = (shard, source.number)
+        route = self._routes.get(key)
+        if route is None:
+            route = self._routes[key] = _Route(source, self._router, self._timezone)
+        received = record.received or self._clock.now()
+        line, flaw = read_line(record.raw, received, route.stamps, route.format, route.name)
+        event = None if flaw else self._router.parse(line, route.parsers)
+        if event is None:
+            event = _base(line)
+        if flaw:
+            event.flaw = flaw
+        event.source = route.name
+        event.received = received
+        event.shard = shard
+        event.position = record.position
+        self._complete(event, line, record.source_time, route)
+        return event
+
+    def _complete(self, event: Event, line: Line, source_time: int, route: _Route) -> None:
+        values = event.ocsf
+        received = event.received
+        time = event.time or line.time or source_time or received
+        if time > received + DAY or time < _EARLIEST:
+            values["metadata.original_time"] = rfc3339(time) if 0 < time < 1 << 62 else str(time)
+            values["unmapped.time_note"] = "the source's time is out of range; the time of receipt stands for it"
+            time = received
+        event.time = time
+        host = event.host or line.host or route.host or route.name
+        event.host = host
+        values["time"] = time // 1_000_000
+        values["device.hostname"] = host
+        values["device.name"] = host
+        values["device.type_id"] = 0
+        if event.class_uid == ocsf.AUTHENTICATION and "dst_endpoint.hostname" not in values:
+            values["dst_endpoint.hostname"] = host
+        if "attempt" in event.native:
+            self._attempts.count(event)
+
+
+def read_line(
+    raw: bytes, received: int, stamps: Stamps, format_id: str = "", source: str = ""
+) -> tuple[Line, str]:
+    """Decode a record into a line; the second value is the reason for quarantine, "" for a good one."""
+    if len(raw) > LONGEST:
+        return Line(decode(raw[:_MESSAGE]), received), f"record of {len(raw)} bytes, the limit is {LONGEST}"
+    text = decode(raw)
+    line = Line(text, received) if text.startswith("{") else decode_line(text, received, stamps)
+    flaw = ""
+    if line.text.startswith("{") and looks_like_object(line.text):
+        try:
+            line.data = decode_object(line.text)
+        except Flawed as error:
+            flaw = str(error)
+        else:
+            if line.text is text and is_journal(line.data):
+                line = journal_line(line.data, received)
+    elif not line.text and not line.app:
+        flaw = "an empty record"
+    line.format = format_id
+    line.source = source
+    return line, flaw
+
+
+_UNPARSED = ocsf.template(ocsf.BASE, ocsf.UNKNOWN, "unknown", "unknown")
+
+
+def _base(line: Line) -> Event:
+    """The event of a record that no parser may or can read."""
+    text = line.text if len(line.text) <= _MESSAGE else line.text[:_MESSAGE]
+    return Event(ocsf.BASE, {**_UNPARSED, "message": text}, {}, text)

@@ -1,0 +1,22 @@
+"""Bytes to text that is safe to search, show and print."""
+
+from __future__ import annotations
+
+#: Control characters (C0 but the tab, DEL, C1) to their \xNN spelling: nothing in a log may move a cursor.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
+_LINE_END = "\r\n\0"
+
+
+def decode(raw: bytes) -> str:
+    r"""Decode a record as UTF-8; undecodable bytes and control characters become \xNN, the line's end goes away."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("utf-8", "backslashreplace")
+    text = text.rstrip(_LINE_END)
+    return text if text.isprintable() else safe(text)
+
+
+def safe(text: str) -> str:
+    r"""Spell control characters as \xNN (the tab stays) and drop a byte order mark at the start."""
+    return text.removeprefix("\ufeff").translate(_CONTROLS)

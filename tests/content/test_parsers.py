@@ -1,0 +1,53 @@
+"""Every parser's own samples, through the real normaliser with all parsers loaded."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+
+from watchbill.content import parsers as package
+from watchbill.core.clock import FixedClock
+from watchbill.core.times import from_rfc3339
+from watchbill.engine.normalise import Normaliser
+from watchbill.ledger import SourceFacts, StoredRecord
+
+NOW = from_rfc3339("2026-03-04T12:00:00Z")
+PARSERS = [
+    importlib.import_module(f"{package.__name__}.{module.name}").PARSER for module in pkgutil.iter_modules(package.__path__)
+]
+SAMPLES = [
+    pytest.param(parser, sample, id=f"{parser.id}-{number}")
+    for parser in PARSERS
+    for number, sample in enumerate(parser.samples)
+]
+
+
+def event_of(raw: str, **facts: str):
+    source = SourceFacts(1, "test", "replay", facts)
+    return Normaliser(PARSERS, clock=FixedClock(NOW)).normalise([(StoredRecord(7, raw.encode(), 1, NOW, 0, 0), source, 0)])[0]
+
+
+@pytest.mark.parametrize(("parser", "sample"), SAMPLES)
+def test_a_sample_becomes_the_event_it_says(parser, sample):
+    """A positive sample gives the named fields; a negative one is left to others."""
+    event = event_of(sample.raw)
+    if sample.class_uid is None:
+        assert event.parser != parser.id
+        return
+    assert (event.parser, event.class_uid, event.flaw) == (parser.id, sample.class_uid, "")
+    assert {name: event.ocsf.get(name) for name in sample.ocsf} == dict(sample.ocsf)
+    assert {name: event.native.get(name) for name in sample.native} == dict(sample.native)
+    if sample.time:
+        assert event.time == from_rfc3339(sample.time)
+    if sample.host:
+        assert event.host == event.ocsf["device.hostname"] == sample.host
+
+
+@pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.id)
+def test_every_parser_has_both_kinds_of_samples(parser):
+    """A parser shows what it takes, and (unless it takes everything) what it leaves."""
+    assert any(sample.class_uid is not None for sample in parser.samples)
+    if parser.rank < 99:
+        assert any(sample.class_uid is None for sample in parser.samples)
