@@ -1,0 +1,1 @@
+"""People, their roles and tokens: who may do what (row U3)."""

@@ -1,0 +1,212 @@
+"""Lists of alerts that cost the same with a thousand alerts and a million.
+
+Two ways. By cells: filters on status, severity, rule, host and time are answered from an index that holds one status
+and severity in the list's order; the first rows of each cell are read and merged. By candidates: filters on entities,
+controls, assignee and words first find alert numbers by an index of their own, the newest ten thousand of each status
+at most, and those are sorted; when there were more, the page says that its total is a lower bound.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from django.db.models import Q, QuerySet, Sum
+
+from watchbill.core.errors import QueryError
+from watchbill.core.values import AlertStatus
+from watchbill.state.alerts.models import Alert, Entity, RuleTitle, Tally
+from watchbill.state.alerts.values import AlertFilter, Sort
+
+#: Most candidates of one status that are looked at.
+BOUND = 10_000
+_MAX_SIZE = 500
+_MAX_WORDS = 8
+
+#: For each order: the database's, the Python key that gives the same, and the fields of the cursor.
+_ORDERS: dict[Sort, tuple[tuple[str, ...], Callable[[Alert], tuple[int, ...]]]] = {
+    Sort.SEVERITY: (("-severity", "-last", "-id"), lambda row: (-row.severity, -row.last, -row.pk)),
+    Sort.NEWEST: (("-last", "-id"), lambda row: (-row.last, -row.pk)),
+    Sort.OLDEST: (("opened_at", "id"), lambda row: (row.opened_at, row.pk)),
+}
+
+
+class Listed(NamedTuple):
+    rows: list[Alert]
+    next: str
+
+
+def listed(wanted: AlertFilter) -> Listed:
+    """One page of alerts. Raises QueryError for a cursor that is not of this list."""
+    size = max(1, min(wanted.size, _MAX_SIZE))
+    order, key = _ORDERS[wanted.sort]
+    after = _after(wanted)
+    if needs_candidates(wanted):
+        rows = list(_after_cursor(candidates(wanted), order, after).order_by(*order)[: size + 1])
+    else:
+        parts = [_after_cursor(cell, order, after).order_by(*order)[: size + 1] for cell in _cells(wanted)]
+        rows = list(itertools.islice(heapq.merge(*parts, key=key), size + 1))
+    more = len(rows) > size
+    rows = rows[:size]
+    return Listed(rows, _cursor(wanted.sort, key(rows[-1])) if more else "")
+
+
+def needs_candidates(wanted: AlertFilter) -> bool:
+    return bool(
+        wanted.text or wanted.user or wanted.src_ip or wanted.control or wanted.assignee
+        or (wanted.rule and wanted.host)
+    )  # fmt: skip
+
+
+def statuses(wanted: AlertFilter) -> tuple[AlertStatus, ...]:
+    return wanted.status or tuple(AlertStatus)
+
+
+def candidates(wanted: AlertFilter) -> QuerySet[Alert]:
+    """The alerts that match, found by the index of the most selective filter and then narrowed."""
+    rows = Alert.objects.all()
+    for values, field in ((wanted.rule, "rule__in"), (wanted.host, "host__in")):
+        if values:
+            rows = rows.filter(**{field: list(values)})
+    if wanted.assignee:
+        rows = rows.filter(assignee="" if wanted.assignee == "-" else wanted.assignee)
+    for kind, value in (("user", wanted.user), ("src_ip", wanted.src_ip), ("control", wanted.control)):
+        if value:
+            rows = rows.filter(_bounded(wanted, Q(kind=kind, value=value)))
+    for word in wanted.text.split()[:_MAX_WORDS]:
+        rows = rows.filter(_word(wanted, word))
+    return _narrowed(rows, wanted)
+
+
+def _narrowed(rows: QuerySet[Alert], wanted: AlertFilter) -> QuerySet[Alert]:
+    if wanted.status:
+        rows = rows.filter(status__in=list(wanted.status))
+    if wanted.severity:
+        rows = rows.filter(severity__in=[severity.rank for severity in wanted.severity])
+    return _within(rows, wanted)
+
+
+def _within(rows: QuerySet[Alert], wanted: AlertFilter) -> QuerySet[Alert]:
+    if wanted.start is not None:
+        rows = rows.filter(last__gte=wanted.start)
+    if wanted.end is not None:
+        rows = rows.filter(last__lt=wanted.end)
+    return rows
+
+
+def _bounded(wanted: AlertFilter, entity: Q) -> Q:
+    """Alerts with such an entity: the newest of each wanted status."""
+    found = Q()
+    for status in statuses(wanted):
+        newest = Entity.objects.filter(entity, status=status).order_by("-alert_id").values("alert_id")[:BOUND]
+        found |= Q(pk__in=list(newest.values_list("alert_id", flat=True)))
+    return found
+
+
+def _word(wanted: AlertFilter, word: str) -> Q:
+    """A word as an alert's id, the begin of an entity, or a part of a rule's name or title."""
+    found = _bounded(wanted, _begins(word))
+    titled = RuleTitle.objects.filter(Q(rule__icontains=word) | Q(title__icontains=word))
+    rules = list(titled.values_list("rule", flat=True)[:500])
+    if rules:
+        found |= Q(rule__in=rules)
+    digits = word.upper().removeprefix("A-")
+    if digits.isascii() and digits.isdigit() and len(digits) < 19:
+        found |= Q(pk=int(digits))
+    return found
+
+
+def _begins(word: str) -> Q:
+    """A range instead of LIKE, so that both databases use the index whatever their collation says of case."""
+    return Q(value__gte=word, value__lt=word + "\U0010ffff")
+
+
+def _cells(wanted: AlertFilter) -> Iterable[QuerySet[Alert]]:
+    """One query for each cell that is not empty, told by the tallies."""
+    dimension, values = ("host", wanted.host) if wanted.host else ("rule", wanted.rule)
+    for cell in _tallied(wanted, dimension, values, by_value=bool(values)):
+        rows = Alert.objects.filter(status=cell["status"], severity=cell["severity"])
+        if values:
+            rows = rows.filter(**{dimension: cell["value"]})
+        yield _within(rows, wanted)
+
+
+def _tallied(wanted: AlertFilter, dimension: str, values: tuple[str, ...], *, by_value: bool) -> list[dict[str, Any]]:
+    rows = Tally.objects.filter(dimension=dimension, count__gt=0)
+    if values:
+        rows = rows.filter(value__in=list(values))
+    if wanted.status:
+        rows = rows.filter(status__in=list(wanted.status))
+    if wanted.severity:
+        rows = rows.filter(severity__in=[severity.rank for severity in wanted.severity])
+    fields = ("value", "status", "severity") if by_value else ("status", "severity")
+    return list(rows.values(*fields).annotate(n=Sum("count")).order_by(*fields))
+
+
+def total(wanted: AlertFilter) -> tuple[int, bool]:
+    """How many alerts match, and whether that is exact or a lower bound."""
+    if needs_candidates(wanted):
+        return _count(candidates(wanted))
+    if wanted.start is not None or wanted.end is not None:
+        counts = [_count(cell) for cell in _cells(wanted)]
+        return sum(count for count, _ in counts), all(exact for _, exact in counts)
+    dimension, values = ("host", wanted.host) if wanted.host else ("rule", wanted.rule)
+    return sum(cell["n"] for cell in _tallied(wanted, dimension, values, by_value=False)), True
+
+
+def _count(rows: QuerySet[Alert]) -> tuple[int, bool]:
+    count = rows.order_by()[: BOUND + 1].count()
+    return min(count, BOUND), count <= BOUND
+
+
+def cell_counts(wanted: AlertFilter) -> tuple[list[tuple[str, int, str, str, int]], bool]:
+    """(status, severity, rule, host, count) of all that match but for status, severity, rule and host, bounded."""
+    free = AlertFilter(
+        text=wanted.text, user=wanted.user, src_ip=wanted.src_ip, control=wanted.control, assignee=wanted.assignee,
+        start=wanted.start, end=wanted.end, rule=wanted.rule, host=wanted.host,
+    )  # fmt: skip
+    rows = candidates(free).order_by()[: BOUND + 1].values("status", "severity", "rule", "host")
+    counts: dict[tuple[str, int, str, str], int] = {}
+    seen = 0
+    for one in rows:
+        seen += 1
+        key = one["status"], one["severity"], one["rule"], one["host"]
+        counts[key] = counts.get(key, 0) + 1
+    return [(*key, count) for key, count in counts.items()], seen <= BOUND
+
+
+def _after(wanted: AlertFilter) -> list[int]:
+    if not wanted.cursor:
+        return []
+    try:
+        sort, *values = json.loads(wanted.cursor)
+        if sort != wanted.sort or len(values) != len(_ORDERS[wanted.sort][0]):
+            raise ValueError
+        return [int(value) for value in values]
+    except (ValueError, TypeError):
+        raise QueryError("this cursor is not of this list", mend="begin at the first page") from None
+
+
+def _cursor(sort: Sort, key: tuple[int, ...]) -> str:
+    return json.dumps([sort, *(abs(part) for part in key)], separators=(",", ":"))
+
+
+def _after_cursor(rows: QuerySet[Alert], order: tuple[str, ...], after: list[int]) -> QuerySet[Alert]:
+    """What comes after a row of these values: (a > x) or (a = x and (b > y or …)), with the range said once more."""
+    if not after:
+        return rows
+    beyond = Q()
+    for field, value in reversed(list(zip(order, after, strict=True))):
+        name, step = field.removeprefix("-"), "lt" if field.startswith("-") else "gt"
+        beyond = Q(**{f"{name}__{step}": value}) | (Q(**{name: value}) & beyond if beyond else Q())
+    first, value = order[0].removeprefix("-"), after[0]
+    return rows.filter(Q(**{f"{first}__{'lte' if order[0].startswith('-') else 'gte'}": value}) & beyond)
+
+
+def grouped(rows: QuerySet[Tally], field: str) -> list[tuple[Any, int]]:
+    """Sums of the tallies by one field, the largest first."""
+    sums = rows.values(field).annotate(n=Sum("count")).filter(n__gt=0).order_by("-n", field)
+    return [(one[field], one["n"]) for one in sums]

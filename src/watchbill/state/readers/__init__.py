@@ -1,0 +1,1 @@
+"""How far each reader of the ledger has come, and what its correlations remember."""
