@@ -81,6 +81,11 @@ class Installation:
         assert done.returncode == code, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def run_plain(self, *arguments: str) -> str:
+        """Run a command that needs no installation, as on another machine."""
+        command = [sys.executable, "-m", "watchbill", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd="/").stdout
+
     def rows(self, *arguments: str) -> list[dict]:
         return [json.loads(line) for line in self.run(*arguments, "--json").splitlines()]
 

@@ -69,9 +69,12 @@ def receive(data: DataDir) -> None:
 @data_option
 def engine(data: DataDir) -> None:
     """Run the judging process alone: normalise, detect, raise alerts, write events at rest."""
-    from watchbill.flows.ingest import run
+    from watchbill.state import setup
 
     stop = _begin(data, "engine")
+    setup(data)
+    from watchbill.flows.ingest import run
+
     run(data, Config.load(data), SystemClock(), stop)
 
 
@@ -83,6 +86,15 @@ def worker(data: DataDir) -> None:
 
     stop = _begin(data, "worker")
     run(data, Config.load(data), SystemClock(), stop)
+
+
+@click.command()
+@data_option
+def maintain(data: DataDir) -> None:
+    """Compact the lake now (the worker does it every few minutes)."""
+    from watchbill.flows.maintain import maintain as do
+
+    do(data)
 
 
 @click.command()

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "engine": ("watchbill.cli.processes:engine", "Run the judging process alone."),
     "web": ("watchbill.cli.processes:web", "Run the console and API process alone."),
     "worker": ("watchbill.cli.processes:worker", "Run the timers' process alone."),
+    "maintain": ("watchbill.cli.processes:maintain", "Compact the lake now."),
     "completion": ("watchbill.cli.completion:completion", "Print the shell's completion script."),
 }
 

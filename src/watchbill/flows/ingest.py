@@ -4,7 +4,7 @@
                              └─────────────────► lake, at most every second or two, with a position of its own
 
 Both readers of the ledger resume where their own results end, so that kill -9 at any moment costs nothing but the
-time to read again. A transaction that fails ends the process rather than the position: it starts again from what is
+time to read again. Django must be set up before this module is imported (``watchbill.state.setup``). A transaction that fails ends the process rather than the position: it starts again from what is
 stored.
 """
 
@@ -14,7 +14,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event as StopSignal
 from typing import NamedTuple
 
@@ -26,8 +25,9 @@ from watchbill.core.errors import LakeError
 from watchbill.core.paths import DataDir
 from watchbill.core.values import Criticality
 from watchbill.engine.catalog import Catalog
-from watchbill.engine.detect import Detector, Match, RuleSet, load_rules
+from watchbill.engine.detect import Detector, Match, RuleSet
 from watchbill.engine.normalise import Normaliser
+from watchbill.flows import content
 from watchbill.lake import Lake
 from watchbill.ledger import Reader, SourceFacts, shards
 from watchbill.sdk import Event
@@ -149,7 +149,7 @@ class Ingest:
         sources = [reader.source(record.source) for record in records]
         events = self.normaliser.normalise(list(zip(records, sources, [number] * len(records), strict=True)))
         matches = self.detector.match(events)
-        return Judged(events, sources, matches, self.detector.rules_met(events, matches), end)
+        return Judged(events, sources, matches, self.detector.names(matches, len(events)), end)
 
     def _judge(self, number: int, shard: _Shard) -> int:
         start = shard.position
@@ -176,11 +176,10 @@ class Ingest:
 
 
 def open_ingest(data: DataDir, config: Config, clock: Clock) -> Ingest:
-    """Load content and state for judging; the caller has set Django up."""
-    folders = [data.root / "rules", *map(Path, config.detect.rules)]
-    catalog = Catalog.load("watchbill.content", rule_folders=folders)
-    rules = load_rules(catalog.rule_files)
-    for problem in (*catalog.problems, *rules.problems):
+    """Load content and state for judging."""
+    catalog = content.installed(data, config)
+    rules = content.rules(catalog)
+    for problem in rules.problems:
         log.warning("a rule does not run: %s", problem)
     return Ingest(data, config, catalog, rules, clock)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -46,6 +48,16 @@ def run(data: DataDir, config: Config, clock: Clock, stop: StopSignal) -> None:
         forwarder.forward()
 
 
+def _in_a_process(command: str, data: DataDir, *arguments: str) -> None:
+    """Run a command of ours in a process of its own: it wants memory that the worker need not keep."""
+    done = subprocess.run(
+        [sys.executable, "-m", "watchbill", command, *arguments, "--data", str(data.root)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        log.warning("%s ended with code %d: %s", command, done.returncode, done.stderr.strip()[-500:])
+
+
 def _do(task: Task) -> None:
     from django.db import close_old_connections
 
@@ -70,6 +82,8 @@ def tasks(data: DataDir, config: Config, clock: Clock, forward: Callable[[], obj
         Task("silent sources", 15.0, lambda: assets.watch_silence(clock.now())),
         Task("storage", 60.0, lambda: watch_storage(data, clock)),
         Task("checks of controls", 60.0, lambda: assess(data, catalog, clock)),
+        Task("the lake", 300.0, lambda: _in_a_process("maintain", data)),
+        Task("the ledger", 3600.0, lambda: _in_a_process("ledger", data, "verify")),
         Task("old counts", 3600.0, lambda: assets.forget_hours(clock.now() - 35 * DAY)),
     ]
 

@@ -1,0 +1,24 @@
+"""The content of an installation: what Watchbill brings, what packages add, and the installation's own rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from watchbill.core.config import Config
+from watchbill.core.paths import DataDir
+from watchbill.engine.catalog import Catalog
+from watchbill.engine.detect import Problem, RuleSet, load_rules
+
+PACKAGE = "watchbill.content"
+
+
+def installed(data: DataDir, config: Config) -> Catalog:
+    """The catalog with the installation's own rules: DATA/rules, and the folders that the configuration names."""
+    return Catalog.load(PACKAGE, rule_folders=[data.root / "rules", *map(Path, config.detect.rules)])
+
+
+def rules(catalog: Catalog) -> RuleSet:
+    """All rules of a catalog; ``problems`` names each one that does not run, with its place and reason."""
+    found = load_rules(catalog.rule_files)
+    refused = tuple(Problem(error.place, error.what) for error in catalog.problems)
+    return RuleSet(found.rules, (*refused, *found.problems))
