@@ -10,21 +10,21 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
 from watchbill.state import secrets
 from watchbill.state.accounts import actions
-from watchbill.state.accounts.models import User
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
-    def is_open_for_signup(self, request: HttpRequest) -> bool:
+class AccountAdapter(DefaultAccountAdapter):
+    def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 (allauth's signature)
         """People come in by a setup link."""
         return False
 
-    def login(self, request: HttpRequest, user: User) -> None:
+    def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
         super().login(request, user)
-        actions.signed_in(user.email, ip=self.get_client_ip(request), at=time.time_ns())
+        actions.signed_in(user.get_username(), ip=self.get_client_ip(request), at=time.time_ns())
 
     def logout(self, request: HttpRequest) -> None:
         email = getattr(request.user, "email", "")
@@ -38,7 +38,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         actions.sign_in_failed(email, ip=self.get_client_ip(request), at=time.time_ns())
 
 
-class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+class MFAAdapter(DefaultMFAAdapter):
     def encrypt(self, text: str) -> str:
         return secrets.seal(text)
 

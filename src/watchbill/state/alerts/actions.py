@@ -66,7 +66,7 @@ def raise_alerts(detections: Sequence[Detection], infos: Mapping[str, RuleInfo],
 
 @transaction.atomic
 def acknowledge(alert_id: str, *, by: str, at: int, comment: str = "") -> None:
-    """ "I have seen it": open -> acknowledged."""
+    """Say that somebody has seen it: open -> acknowledged."""
     row = _alert(alert_id)
     row.acknowledged_at = row.acknowledged_at or at
     _step(row, "acknowledge", by=by, at=at, comment=comment)
@@ -88,7 +88,7 @@ def unacknowledge(alert_id: str, *, by: str, at: int, comment: str = "") -> None
 
 @transaction.atomic
 def investigate(alert_id: str, *, by: str, at: int, comment: str = "") -> None:
-    """ "I am on it": open or acknowledged -> investigating. Who begins is assigned, unless somebody is."""
+    """Take it up: open or acknowledged -> investigating. Who begins is assigned, unless somebody is."""
     row = _alert(alert_id)
     row.acknowledged_at = row.acknowledged_at or at
     _step(row, "investigate", by=by, at=at, comment=comment)
@@ -116,7 +116,7 @@ def resolve_many(alert_ids: Sequence[str], disposition: Disposition, *, by: str,
 
 @transaction.atomic
 def reopen(alert_id: str, *, by: str, at: int, comment: str = "") -> None:
-    """resolved -> open, and notify again. Refused while a newer alert of the same rule and group is unresolved."""
+    """Take it up again, resolved -> open, and notify again. Refused while a newer alert of the same rule and group is unresolved."""
     row = _alert(alert_id)
     newer = Alert.objects.filter(digest=row.digest).exclude(status=AlertStatus.RESOLVED).exclude(pk=row.pk).first()
     if newer is not None and row.status == AlertStatus.RESOLVED:

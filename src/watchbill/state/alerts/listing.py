@@ -183,11 +183,12 @@ def _after(wanted: AlertFilter) -> list[int]:
         return []
     try:
         sort, *values = json.loads(wanted.cursor)
-        if sort != wanted.sort or len(values) != len(_ORDERS[wanted.sort][0]):
-            raise ValueError
-        return [int(value) for value in values]
+        after = [int(value) for value in values]
     except (ValueError, TypeError):
-        raise QueryError("this cursor is not of this list", mend="begin at the first page") from None
+        sort, after = "", []
+    if sort != wanted.sort or len(after) != len(_ORDERS[wanted.sort][0]):
+        raise QueryError("this cursor is not of this list", mend="begin at the first page")
+    return after
 
 
 def _cursor(sort: Sort, key: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from django.db.models import Count, Max
 
@@ -24,6 +25,7 @@ from watchbill.state.trail.values import SYSTEM, Act
 #: Evidence that is kept of one alert, from each end of its story.
 KEPT = 100
 _CHUNK = 500
+_Key = TypeVar("_Key", str, int)
 _CHANGING = ["severity", "criticality", "why", "why_from", "first", "last", "events", "detections"]
 
 
@@ -80,8 +82,8 @@ def _create(
     """New alerts in the order of their first events; each names the last resolved one of its kind, if there was any."""
     predecessors: dict[str, int] = {}
     for chunk in _chunks(digests):
-        latest = models.Alert.objects.filter(digest__in=chunk).values("digest").annotate(pk=Max("id"))
-        predecessors |= {row["digest"]: row["pk"] for row in latest}
+        latest = models.Alert.objects.filter(digest__in=chunk).values("digest").annotate(newest=Max("id"))
+        predecessors |= {row["digest"]: row["newest"] for row in latest}
     rows = []
     for digest in sorted(digests, key=lambda one: (min(part.first for part in groups[one]), one)):
         part = groups[digest][0]
@@ -226,7 +228,7 @@ def _facts(row: models.Alert) -> dict[str, object]:
         "rule": row.rule,
         "title": row.title,
         "severity": _word(row.severity),
-        "group": {key: value for key, value in row.group},
+        "group": dict(row.group),
         "events": row.events,
         "first": row.first,
         "last": row.last,
@@ -242,5 +244,5 @@ def _ids(rows: Iterable[models.Alert]) -> tuple[str, ...]:
     return tuple(f"A-{row.pk}" for row in rows)
 
 
-def _chunks(items: Sequence[str] | Sequence[int]) -> Iterable[Sequence[str] | Sequence[int]]:
+def _chunks(items: Sequence[_Key]) -> Iterable[Sequence[_Key]]:
     return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))

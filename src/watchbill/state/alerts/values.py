@@ -16,7 +16,7 @@ UNRESOLVED = (AlertStatus.OPEN, AlertStatus.ACKNOWLEDGED, AlertStatus.INVESTIGAT
 
 
 def number(alert_id: str) -> int:
-    """ "A-1042" (or "1042") as its number. Raises NotFoundError."""
+    """Read "A-1042" (or "1042") as its number. Raises NotFoundError."""
     digits = alert_id.strip().upper().removeprefix("A-")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise NotFoundError(f"{alert_id!r} names no alert", mend='an alert is named like "A-1042"')

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
-
 import msgspec
+from django.db.models import QuerySet
 
 from watchbill.state.trail import models
 from watchbill.state.trail.values import Entry, TrailFilter
