@@ -61,12 +61,10 @@ def export_bundle(path: Path, keys: Path, out: Path, start_ns: int, end_ns: int)
     """
     root = open_root_public(keys)
     aside = out.with_name(f".{out.name}.{os.getpid()}")
-    held = []
     try:
         with zipfile.ZipFile(aside, "w") as archive:
-            for shard in shards(path):
-                if part := _export_shard(path, shard, archive, start_ns, end_ns):
-                    held.append(part)
+            parts = [_export_shard(path, shard, archive, start_ns, end_ns) for shard in shards(path)]
+            held = [part for part in parts if part]
             if not held:
                 raise NotFoundError(
                     f"nothing was received from {rfc3339(start_ns)} to {rfc3339(end_ns)}, or it is not signed yet"
@@ -162,6 +160,9 @@ def verify_bundle(bundle: Path, root_fingerprint: str | None = None) -> Report:
             raise LedgerError(f"this is no whole bundle: {error}", place=Place(str(bundle))) from error
     judge_root(report, root, root_fingerprint)
     report.open_points.append(
+        "what was received before and after the positions shown, or by shards that are not in the bundle"
+    )
+    report.open_points.append(
         "the names of the sources are stated by the bundle; the numbers of the sources are proven"
     )
     return report
@@ -183,16 +184,20 @@ def _check_shard(archive: zipfile.ZipFile, root: Verifier, shard: int, first: in
         open_note(note, Verifier(signed.origin, key))
         at = "entries"
         entries = list(_split_all(archive.read(f"{name}/{at}")))
-        proof = archive.read(f"{name}/proof")
-        nodes = [proof[low : low + 32] for low in range(0, len(proof), 32)]
-        if tree.root_from_range(first, [tree.leaf_hash(entry) for entry in entries], signed.size, nodes) != signed.root:
-            raise ValueError("the manifests are not those of the signed log")
+        _check_entries(first, entries, archive.read(f"{name}/proof"), signed)
         at = "frames"
         report.shards[-1] = _check_frames(archive, name, shard, first, entries, facts)
     except LedgerError as error:
         report.wrong(error.place or f"{name}/{at}", error.what)
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError, RecursionError) as error:
         report.wrong(f"{name}/{at}", error)
+
+
+def _check_entries(first: int, entries: list[bytes], proof: bytes, signed: Checkpoint) -> None:
+    """Follow the proof from the entries to the signed head. Raises ValueError."""
+    nodes = [proof[low : low + 32] for low in range(0, len(proof), 32)]
+    if tree.root_from_range(first, [tree.leaf_hash(entry) for entry in entries], signed.size, nodes) != signed.root:
+        raise ValueError("the manifests are not those of the signed log")
 
 
 def _check_keys(items: list[dict[str, Any]], root: Verifier, signed: Checkpoint) -> bytes:

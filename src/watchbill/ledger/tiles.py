@@ -1,6 +1,6 @@
 """A log on disk as https://c2sp.org/tlog-tiles lays it out: tiles of hashes, bundles of entries, a checkpoint.
 
-Full tiles are synced when they become full. The partial ones at the right edge are extended and renamed, and not
+Full tiles are synced. The partial ones at the right edge are extended and renamed, and not
 synced: everything in them also stands in the volume being written, from which recovery writes them again.
 """
 
@@ -135,6 +135,7 @@ class Log:
         self.path = path
         self.frontier = tree.Frontier()
         self._edges: dict[int | str, _Edge] = {}
+        self._full: list[tuple[int | str, _Edge]] = []
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if size:
             self._load(TileReader(path), size)
@@ -147,14 +148,18 @@ class Log:
         return self.frontier.root()
 
     def append(self, entry: bytes) -> None:
-        """Add an entry; ``flush`` writes it. Full tiles are written at once."""
+        """Add an entry, in memory; ``flush`` writes it."""
         leaf = tree.leaf_hash(entry)
         self.frontier.append(leaf)
         self._add(ENTRIES, pack_entry(entry))
         self._add(0, leaf)
 
     def flush(self, *, sync: bool = False) -> None:
-        """Write the partial tiles at the right edge; ``sync`` makes them durable, too."""
+        """Write what was added; ``sync`` makes the partial tiles durable, too. Raises OSError; then it can be called again."""
+        while self._full:
+            level, edge = self._full[0]
+            self._store(level, edge, sync=True)
+            del self._full[0]
         for level, edge in self._edges.items():
             if edge.width:
                 self._store(level, edge, sync=sync)
@@ -165,7 +170,7 @@ class Log:
         edge.width += 1
         if edge.width < WIDTH:
             return
-        self._store(level, edge, sync=True)
+        self._full.append((level, edge))
         self._edges[level] = _Edge(edge.index + 1)
         if isinstance(level, int):
             hashes = [bytes(edge.data[at : at + 32]) for at in range(0, len(edge.data), 32)]

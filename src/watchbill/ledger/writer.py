@@ -64,7 +64,6 @@ class Writer:
         self._publish(sync=True)
         if fresh:
             durable.sync_directory(path)
-        self._log.flush()
         self._sign()
 
     @classmethod
@@ -153,8 +152,10 @@ class Writer:
         if due:
             self._seal(due)
         if too_long and not self._open:
-            self._log.flush(sync=True)
-            self._begin_volume("full")
+            try:
+                self._begin_volume("full")
+            except OSError as error:
+                raise self._refusal(error) from error
         if not 0 <= now - self._signed_at < SECOND:
             self._sign()
 
@@ -237,11 +238,12 @@ class Writer:
                 full = error.errno in _NO_SPACE
                 self._fail(abandon=not full)
                 if full or last:
-                    raise LedgerError(
-                        f"cannot write: {error}", place=Place(str(self._path)), mend=_WAIT, retry=True
-                    ) from error
+                    raise self._refusal(error) from error
             else:
                 return
+
+    def _refusal(self, error: OSError) -> LedgerError:
+        return LedgerError(f"cannot write: {error}", place=Place(str(self._path)), mend=_WAIT, retry=True)
 
     def _append(self, data: bytes) -> int:
         if self._volume is None:
@@ -315,7 +317,6 @@ class Writer:
             self._log.append(seal.manifest)
         self._previous = previous
         self._open = self._open[len(due) :]
-        self._log.flush()
         self._publish()
         self._tail.advance(due[-1].number + 1)  # after publishing: who reads this key finds the seals behind the head
 
@@ -336,10 +337,9 @@ class Writer:
         checkpoint = Checkpoint(self._origin, self._log.size, self._log.root())
         note = sign(checkpoint.text(), self._origin, self._key)
         try:
+            self._log.flush()
             durable.replace(self._log.path / "checkpoint", note.encode(), sync=False)
         except OSError as error:
-            raise LedgerError(
-                f"cannot write the checkpoint: {error}", place=Place(str(self._path)), retry=True
-            ) from error
+            raise self._refusal(error) from error
         self._signed_size = self._log.size
         self._signed_at = self._clock.now()
