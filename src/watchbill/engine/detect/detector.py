@@ -14,6 +14,7 @@ from watchbill.engine.detect.evidence import (
     most_critical,
     refs_of,
     united,
+    weight_of,
 )
 from watchbill.engine.detect.fields import text_field
 from watchbill.engine.detect.match import Match, Matcher
@@ -67,7 +68,7 @@ class Detector:
             if rule.alerts:
                 group = tuple((field, text_field(event, field)) for field in rule.governance.group_by)
                 direct[rule.name, group].append((event, entry))
-            if self.correlator.wants(rule.name):
+            if entry.weight and self.correlator.wants(rule.name):
                 correlated.append((rule.name, event, entry))
         found = [self._direct(rules[name], group, seen) for (name, group), seen in direct.items()]
         if correlated:
@@ -90,6 +91,7 @@ class Detector:
             shard=event.shard,
             position=event.position,
             skewed=skewed,
+            weight=weight_of(event),
             host=event.host,
             message=event.message[:MOST_CHARACTERS],
             criticality=self._criticality(event.host),
@@ -136,7 +138,7 @@ class Detector:
             host=named.host,
             first=entries[0].time,
             last=entries[-1].time,
-            count=sum(entry.weight for entry in entries),
+            count=max(1, sum(entry.weight for entry in entries)),
             events=refs_of(entries),
             why=(*why, *clock_sentences(entries, self.correlator.lateness)),
             entities=united(entry.entities for entry in entries),

@@ -51,6 +51,12 @@ def entities_of(event: Event) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def weight_of(event: Event) -> int:
+    """How many things an event stands for (OCSF's ``count``); 0 for a line that repeats what another has told."""
+    count = event.ocsf.get("count", 1)
+    return count if isinstance(count, int) and count >= 0 else 1
+
+
 def united(parts: Iterable[dict[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
     """The entities of several events, each sorted, at most MOST_VALUES of a kind."""
     found: dict[str, set[str]] = {}
