@@ -83,6 +83,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
+                "watchbill.web.context.page",
             ],
         },
     },
@@ -154,6 +155,7 @@ CSRF_COOKIE_NAME = f"watchbill_csrf_{_INSTALLATION}"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_SECURE = _TLS
+CSRF_FAILURE_VIEW = "watchbill.web.views.errors.csrf_failure"
 CSRF_TRUSTED_ORIGINS = [_CONSOLE.base_url.rstrip("/")] if _CONSOLE.base_url else []
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _CONSOLE.behind_tls_proxy else None

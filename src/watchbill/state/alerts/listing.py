@@ -11,10 +11,10 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from watchbill.core.errors import QueryError
 from watchbill.core.values import AlertStatus
@@ -25,12 +25,13 @@ from watchbill.state.alerts.values import AlertFilter, Sort
 BOUND = 10_000
 _MAX_SIZE = 500
 _MAX_WORDS = 8
+NOBODY = "-"
 
-#: For each order: the database's, the Python key that gives the same, and the fields of the cursor.
-_ORDERS: dict[Sort, tuple[tuple[str, ...], Callable[[Alert], tuple[int, ...]]]] = {
-    Sort.SEVERITY: (("-severity", "-last", "-id"), lambda row: (-row.severity, -row.last, -row.pk)),
-    Sort.NEWEST: (("-last", "-id"), lambda row: (-row.last, -row.pk)),
-    Sort.OLDEST: (("opened_at", "id"), lambda row: (row.opened_at, row.pk)),
+#: For each order: the fields that it goes by, and the sign that turns their values into an ascending key.
+_ORDERS: dict[Sort, tuple[tuple[str, ...], int]] = {
+    Sort.SEVERITY: (("severity", "last", "id"), -1),
+    Sort.NEWEST: (("last", "id"), -1),
+    Sort.OLDEST: (("opened_at", "id"), 1),
 }
 
 
@@ -42,23 +43,46 @@ class Listed(NamedTuple):
 def listed(wanted: AlertFilter) -> Listed:
     """One page of alerts. Raises QueryError for a cursor that is not of this list."""
     size = max(1, min(wanted.size, _MAX_SIZE))
-    order, key = _ORDERS[wanted.sort]
     after = _after(wanted)
     if needs_candidates(wanted):
-        rows = list(_after_cursor(candidates(wanted), order, after).order_by(*order)[: size + 1])
+        keys = _keys(candidates(wanted), wanted.sort, after, size + 1)
     else:
-        parts = [_after_cursor(cell, order, after).order_by(*order)[: size + 1] for cell in _cells(wanted)]
-        rows = list(itertools.islice(heapq.merge(*parts, key=key), size + 1))
-    more = len(rows) > size
-    rows = rows[:size]
-    return Listed(rows, _cursor(wanted.sort, key(rows[-1])) if more else "")
+        keys = _merged(wanted, after, size + 1)
+    more, keys = len(keys) > size, keys[:size]
+    found = Alert.objects.in_bulk([key[-1] for key in keys])
+    # A row can only be missing if it went between the two queries, and alerts are never deleted.
+    return Listed([found[key[-1]] for key in keys], _cursor(wanted.sort, keys[-1]) if more else "")
+
+
+def _keys(rows: QuerySet[Alert], sort: Sort, after: list[int], limit: int) -> list[tuple[int, ...]]:
+    fields, sign = _ORDERS[sort]
+    order = [f"-{field}" if sign < 0 else field for field in fields]
+    return list(_after_cursor(rows, sort, after).order_by(*order).values_list(*fields)[:limit])
+
+
+def _merged(wanted: AlertFilter, after: list[int], limit: int) -> list[tuple[int, ...]]:
+    """The first keys of all cells, in order; of a list by severity only as many severities as are needed."""
+    _, sign = _ORDERS[wanted.sort]
+    cells = sorted(_cells(wanted), key=lambda cell: -cell.severity)
+    if wanted.sort is Sort.SEVERITY:
+        groups = [list(group) for _, group in itertools.groupby(cells, key=lambda cell: cell.severity)]
+    else:
+        groups = [cells]
+    found: list[tuple[int, ...]] = []
+    for group in groups:
+        parts = [_keys(cell.rows, wanted.sort, after, limit - len(found)) for cell in group]
+        merged = heapq.merge(*parts, key=lambda key: tuple(sign * part for part in key))
+        found += itertools.islice(merged, limit - len(found))
+        if len(found) == limit:
+            break
+    return found
 
 
 def needs_candidates(wanted: AlertFilter) -> bool:
-    return bool(
-        wanted.text or wanted.user or wanted.src_ip or wanted.control or wanted.assignee
-        or (wanted.rule and wanted.host)
-    )  # fmt: skip
+    """Nobody's alerts are most of the unresolved ones, so "-" is found quickest by looking through the cells."""
+    assigned = wanted.assignee not in {"", NOBODY}
+    both = wanted.rule and wanted.host
+    return bool(wanted.text or wanted.user or wanted.src_ip or wanted.control or assigned or both)
 
 
 def statuses(wanted: AlertFilter) -> tuple[AlertStatus, ...]:
@@ -72,7 +96,7 @@ def candidates(wanted: AlertFilter) -> QuerySet[Alert]:
         if values:
             rows = rows.filter(**{field: list(values)})
     if wanted.assignee:
-        rows = rows.filter(assignee="" if wanted.assignee == "-" else wanted.assignee)
+        rows = rows.filter(assignee="" if wanted.assignee == NOBODY else wanted.assignee)
     for kind, value in (("user", wanted.user), ("src_ip", wanted.src_ip), ("control", wanted.control)):
         if value:
             rows = rows.filter(_bounded(wanted, Q(kind=kind, value=value)))
@@ -124,14 +148,21 @@ def _begins(word: str) -> Q:
     return Q(value__gte=word, value__lt=word + "\U0010ffff")
 
 
-def _cells(wanted: AlertFilter) -> Iterable[QuerySet[Alert]]:
+class _Cell(NamedTuple):
+    severity: int
+    rows: QuerySet[Alert]
+
+
+def _cells(wanted: AlertFilter) -> Iterator[_Cell]:
     """One query for each cell that is not empty, told by the tallies."""
     dimension, values = ("host", wanted.host) if wanted.host else ("rule", wanted.rule)
     for cell in _tallied(wanted, dimension, values, by_value=bool(values)):
         rows = Alert.objects.filter(status=cell["status"], severity=cell["severity"])
         if values:
             rows = rows.filter(**{dimension: cell["value"]})
-        yield _within(rows, wanted)
+        if wanted.assignee == NOBODY:
+            rows = rows.filter(assignee="")
+        yield _Cell(cell["severity"], _within(rows, wanted))
 
 
 def _tallied(wanted: AlertFilter, dimension: str, values: tuple[str, ...], *, by_value: bool) -> list[dict[str, Any]]:
@@ -150,8 +181,8 @@ def total(wanted: AlertFilter) -> tuple[int, bool]:
     """How many alerts match, and whether that is exact or a lower bound."""
     if needs_candidates(wanted):
         return _count(candidates(wanted))
-    if wanted.start is not None or wanted.end is not None:
-        counts = [_count(cell) for cell in _cells(wanted)]
+    if wanted.start is not None or wanted.end is not None or wanted.assignee:
+        counts = [_count(cell.rows) for cell in _cells(wanted)]
         return sum(count for count, _ in counts), all(exact for _, exact in counts)
     dimension, values = ("host", wanted.host) if wanted.host else ("rule", wanted.rule)
     return sum(cell["n"] for cell in _tallied(wanted, dimension, values, by_value=False)), True
@@ -168,14 +199,11 @@ def cell_counts(wanted: AlertFilter) -> tuple[list[tuple[str, int, str, str, int
         text=wanted.text, user=wanted.user, src_ip=wanted.src_ip, control=wanted.control, assignee=wanted.assignee,
         start=wanted.start, end=wanted.end, rule=wanted.rule, host=wanted.host,
     )  # fmt: skip
-    rows = candidates(free).order_by()[: BOUND + 1].values("status", "severity", "rule", "host")
-    counts: dict[tuple[str, int, str, str], int] = {}
-    seen = 0
-    for one in rows:
-        seen += 1
-        key = one["status"], one["severity"], one["rule"], one["host"]
-        counts[key] = counts.get(key, 0) + 1
-    return [(*key, count) for key, count in counts.items()], seen <= BOUND
+    bounded = candidates(free).order_by().values("pk")[: BOUND + 1]
+    fields = ("status", "severity", "rule", "host")
+    rows = Alert.objects.filter(pk__in=bounded).values_list(*fields).annotate(n=Count("pk")).order_by()
+    counts = [(status, severity, rule, host, count) for status, severity, rule, host, count in rows]
+    return counts, sum(count for *_, count in counts) <= BOUND
 
 
 def _after(wanted: AlertFilter) -> list[int]:
@@ -192,19 +220,19 @@ def _after(wanted: AlertFilter) -> list[int]:
 
 
 def _cursor(sort: Sort, key: tuple[int, ...]) -> str:
-    return json.dumps([sort, *(abs(part) for part in key)], separators=(",", ":"))
+    return json.dumps([sort, *key], separators=(",", ":"))
 
 
-def _after_cursor(rows: QuerySet[Alert], order: tuple[str, ...], after: list[int]) -> QuerySet[Alert]:
+def _after_cursor(rows: QuerySet[Alert], sort: Sort, after: list[int]) -> QuerySet[Alert]:
     """What comes after a row of these values: (a > x) or (a = x and (b > y or …)), with the range said once more."""
     if not after:
         return rows
+    fields, sign = _ORDERS[sort]
+    step = "lt" if sign < 0 else "gt"
     beyond = Q()
-    for field, value in reversed(list(zip(order, after, strict=True))):
-        name, step = field.removeprefix("-"), "lt" if field.startswith("-") else "gt"
-        beyond = Q(**{f"{name}__{step}": value}) | (Q(**{name: value}) & beyond if beyond else Q())
-    first, value = order[0].removeprefix("-"), after[0]
-    return rows.filter(Q(**{f"{first}__{'lte' if order[0].startswith('-') else 'gte'}": value}) & beyond)
+    for field, value in reversed(list(zip(fields, after, strict=True))):
+        beyond = Q(**{f"{field}__{step}": value}) | (Q(**{field: value}) & beyond if beyond else Q())
+    return rows.filter(Q(**{f"{fields[0]}__{step}e": after[0]}) & beyond)
 
 
 def grouped(rows: QuerySet[Tally], field: str) -> list[tuple[Any, int]]:

@@ -50,7 +50,7 @@ def facets(wanted: AlertFilter | None = None) -> Facets:
     """How many there are by status, severity, rule and host."""
     wanted = wanted or AlertFilter()
     timed = wanted.start is not None or wanted.end is not None
-    if listing.needs_candidates(wanted) or timed:
+    if listing.needs_candidates(wanted) or timed or wanted.assignee:
         return _facets_of_candidates(wanted)
     return _facets_of_tallies(wanted)
 
@@ -115,12 +115,11 @@ def rule_counts() -> dict[str, dict[AlertStatus, int]]:
 
 def control_alerts() -> tuple[ControlAlert, ...]:
     """Each unresolved alert with each control that it bears on; worst first (at most ten thousand of them)."""
-    rows = models.Entity.objects.filter(kind="control", status__in=UNRESOLVED).select_related("alert")
+    rows = models.Entity.objects.filter(kind="control", status__in=UNRESOLVED).order_by("-alert__severity", "-alert_id")
+    found = rows.values_list("value", "alert_id", "alert__title", "alert__severity", "alert__opened_at")
     return tuple(
-        ControlAlert(
-            one.value, f"A-{one.alert_id}", one.alert.title, views.severity(one.alert.severity), one.alert.opened_at
-        )
-        for one in rows.order_by("-alert__severity", "-alert_id")[: listing.BOUND]
+        ControlAlert(control, f"A-{alert_id}", title, views.severity(rank), opened_at)
+        for control, alert_id, title, rank, opened_at in found[: listing.BOUND]
     )
 
 

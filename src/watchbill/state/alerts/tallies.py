@@ -6,9 +6,16 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from django.db.models import Count, F
+from django.db import connection
+from django.db.models import Count
 
 from watchbill.state.alerts.models import Alert, Tally
+
+# Django's own upsert can replace a value and cannot add to it. SQLite and PostgreSQL spell this the same.
+_ADD = """
+    INSERT INTO alerts_tally (dimension, value, status, severity, count) VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT (dimension, value, status, severity) DO UPDATE SET count = alerts_tally.count + excluded.count
+"""
 
 
 class Cell(NamedTuple):
@@ -29,20 +36,11 @@ def move(away: Iterable[Cell], to: Iterable[Cell]) -> None:
         for one in cells:
             changes["rule", one.rule, one.status, one.severity] += step
             changes["host", one.host, one.status, one.severity] += step
-    rows = [
-        Tally(dimension=dimension, value=value, status=status, severity=severity, count=count)
-        # Sorted, so that two writers on PostgreSQL lock the rows in the same order.
-        for (dimension, value, status, severity), count in sorted(changes.items())
-        if count
-    ]
-    Tally.objects.bulk_create(
-        [Tally(dimension=r.dimension, value=r.value, status=r.status, severity=r.severity) for r in rows],
-        ignore_conflicts=True, batch_size=150,
-    )  # fmt: skip
-    for row in rows:
-        Tally.objects.filter(dimension=row.dimension, value=row.value, status=row.status, severity=row.severity).update(
-            count=F("count") + row.count
-        )
+    # Sorted, so that two writers on PostgreSQL lock the rows in the same order.
+    rows = [(*key, count) for key, count in sorted(changes.items()) if count]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(_ADD, rows)
 
 
 def recount() -> None:
