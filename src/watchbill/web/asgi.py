@@ -1,0 +1,10 @@
+"""The console and the API under ASGI; `watchbill web` serves this."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "watchbill.state.settings")
+application = get_asgi_application()

@@ -1,0 +1,138 @@
+"""How the ledger stands, and what was last found when it was verified."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+
+from watchbill.ledger import shards
+from watchbill.ledger.keys import fingerprint, open_root_public
+from watchbill.ledger.note import Checkpoint
+from watchbill.ledger.tiles import TileReader
+from watchbill.ledger.verify import verify_ledger
+from watchbill.ledger.volume import Head, shard_path, volumes
+from watchbill.state.trail import actions as trail
+from watchbill.state.trail.queries import entries
+from watchbill.state.trail.values import Entry, TrailFilter
+from watchbill.web import installation
+from watchbill.web.access import now
+
+VERIFIED, DAMAGED = "ledger.verified", "ledger.damaged"
+_NAMES = {0: "what arrives", 1: "what was done"}
+
+
+class ShardState(NamedTuple):
+    """``head``: records on disk; ``sealed``: those in sealed segments; ``log_size``: entries that the log has signed."""
+
+    number: int
+    name: str
+    head: int
+    sealed: int
+    log_size: int
+    size: int
+
+    @property
+    def unsealed(self) -> int:
+        return self.head - self.sealed
+
+
+def states() -> tuple[ShardState, ...]:
+    """Each shard as its writer published it; cheap, nothing is verified by it."""
+    folder = installation.data().ledger
+    found = []
+    for number in shards(folder):
+        path = shard_path(folder, number)
+        head = Head.read(path)
+        held = sum(volume.path.stat().st_size for volume in volumes(path))
+        found.append(
+            ShardState(number, _NAMES.get(number, ""), head.position if head else 0, head.sealed if head else 0, _log_size(path), held)
+        )
+    return tuple(found)
+
+
+def _log_size(path: Any) -> int:
+    text = TileReader(path).checkpoint()
+    if not text:
+        return 0
+    try:
+        return Checkpoint.parse(text).size
+    except ValueError:
+        return 0
+
+
+def root_fingerprint() -> str:
+    """What an auditor compares: the fingerprint of the root key; empty before there is one."""
+    keys = installation.data().keys
+    root = open_root_public(keys) if (keys / "root.pub").exists() else None
+    return fingerprint(root.key) if root else ""
+
+
+def last_verification() -> Entry | None:
+    """The newest of both verdicts."""
+    found = [one for action in (VERIFIED, DAMAGED) for one in entries(TrailFilter(action=action, limit=1))]
+    return max(found, key=lambda one: one.at, default=None)
+
+
+def verifications(limit: int = 20) -> list[Entry]:
+    found = [one for action in (VERIFIED, DAMAGED) for one in entries(TrailFilter(action=action, limit=limit))]
+    return sorted(found, key=lambda one: -one.at)[:limit]
+
+
+class Verification:
+    """One verification at a time in this process, in a thread of its own, so that pages go on answering."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self.done = 0
+        self.total = 0
+
+    @property
+    def running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def percent(self) -> int:
+        return min(100 * self.done // self.total, 100) if self.total else 0
+
+    def start(self, by: str) -> bool:
+        """Begin; False when one is running already."""
+        with self._lock:
+            if self.running:
+                return False
+            self.done = self.total = 0
+            self._thread = threading.Thread(target=self._run, args=(by,), name="verify", daemon=True)
+            self._thread.start()
+            return True
+
+    def wait(self, seconds: float) -> None:
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _run(self, by: str) -> None:
+        from django.db import connections
+
+        try:
+            verify(by, self._progress)
+        finally:
+            connections.close_all()
+
+    def _progress(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+
+
+def verify(by: str, progress: Any = None) -> bool:
+    """Verify everything and record the verdict on the trail; whether all of it is proven."""
+    data = installation.data()
+    report = verify_ledger(data.ledger, keys=data.keys, workers=1, progress=progress)
+    detail: dict[str, Any] = {
+        "events": report.events,
+        "shards": {str(one.shard): {"upto": one.end_position, "segments": one.segments, "unsealed": one.unsealed} for one in report.shards},
+        "findings": [f"{finding.place}: {finding.what}" for finding in report.findings[:20]],
+        "findings_total": len(report.findings),
+    }
+    trail.record(by, VERIFIED if report.ok else DAMAGED, "ledger", "all", detail, now())
+    return report.ok
+
+
+verification = Verification()

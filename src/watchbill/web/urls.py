@@ -1,0 +1,110 @@
+"""Every address of the console. What each needs is said by its view (``view.needs``)."""
+
+from __future__ import annotations
+
+from django.urls import include, path, register_converter
+
+from watchbill.web.views import (
+    account,
+    alert_actions,
+    alerts,
+    assets,
+    channels,
+    controls,
+    errors,
+    events,
+    ledger,
+    live,
+    overview,
+    people,
+    rules,
+    sources,
+    trail,
+)
+
+
+class Digits:
+    """A number that fits a database's key and a ledger's position."""
+
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        return str(value)
+
+
+class AlertStep(Digits):
+    regex = "acknowledge|unacknowledge|investigate|reopen"
+
+    def to_python(self, value: str) -> str:  # type: ignore[override]  # a word, not a number
+        return value
+
+
+class BulkStep(AlertStep):
+    regex = "acknowledge|unacknowledge|resolve"
+
+
+class FileForm(AlertStep):
+    regex = "csv|json"
+
+
+for name, converter in (("digits", Digits), ("step", AlertStep), ("bulk", BulkStep), ("form", FileForm)):
+    register_converter(converter, name)
+
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("alerts", alerts.listing, name="alerts"),
+    path("alerts/bulk/<bulk:name>", alert_actions.bulk, name="alerts-bulk"),
+    path("alerts/<str:alert_id>", alerts.detail, name="alert"),
+    path("alerts/<str:alert_id>/resolve", alert_actions.resolve, name="alert-resolve"),
+    path("alerts/<str:alert_id>/comment", alert_actions.comment, name="alert-comment"),
+    path("alerts/<str:alert_id>/assign", alert_actions.assign, name="alert-assign"),
+    path("alerts/<str:alert_id>/<step:name>", alert_actions.step, name="alert-step"),
+    path("events", events.listing, name="events"),
+    path("events/export.<form:form>", events.export, name="events-export"),
+    path("events/<digits:shard>-<digits:position>", events.detail, name="event"),
+    path("events/<digits:shard>-<digits:position>/raw", events.raw, name="event-raw"),
+    path("assets", assets.listing, name="assets"),
+    path("assets/<path:name>/edit", assets.edit, name="asset-edit"),
+    path("assets/<path:name>", assets.detail, name="asset"),
+    path("sources", sources.listing, name="sources"),
+    path("sources/<str:source_id>", sources.detail, name="source"),
+    path("sources/<str:source_id>/edit", sources.edit, name="source-edit"),
+    path("controls", controls.listing, name="controls"),
+    path("controls/<str:control_id>", controls.detail, name="control"),
+    path("controls/<str:control_id>/attest", controls.attest, name="control-attest"),
+    path("controls/<str:control_id>/edit", controls.edit, name="control-edit"),
+    path("controls/<str:control_id>/attestations/<digits:attestation_id>/withdraw", controls.withdraw, name="control-withdraw"),
+    path("rules", rules.listing, name="rules"),
+    path("rules/<str:name>", rules.detail, name="rule"),
+    path("ledger", ledger.ledger, name="ledger"),
+    path("ledger/verify", ledger.verify, name="ledger-verify"),
+    path("ledger/export", ledger.export, name="ledger-export"),
+    path("trail", trail.listing, name="trail"),
+    path("channels", channels.listing, name="channels"),
+    path("channels/new/<str:kind>", channels.create, name="channel-new"),
+    path("channels/<digits:channel_id>", channels.edit, name="channel"),
+    path("channels/<digits:channel_id>/test", channels.test, name="channel-test"),
+    path("channels/<digits:channel_id>/remove", channels.remove, name="channel-remove"),
+    path("channels/deliveries/<digits:delivery_id>/retry", channels.retry, name="delivery-retry"),
+    path("people", people.listing, name="people"),
+    path("people/invite", people.invite, name="people-invite"),
+    path("people/tokens/<digits:token_id>/revoke", people.revoke_token, name="people-token-revoke"),
+    path("people/<str:email>/role", people.set_role, name="people-role"),
+    path("people/<str:email>/active", people.set_active, name="people-active"),
+    path("account", account.account, name="account"),
+    path("account/tokens", account.issue_token, name="token-issue"),
+    path("account/tokens/<digits:token_id>/revoke", account.revoke_token, name="token-revoke"),
+    path("theme", account.theme, name="theme"),
+    path("setup/<str:secret>/", account.setup, name="setup"),
+    path("live", live.live, name="live"),
+    path("account/", include("allauth.account.urls")),
+    path("account/2fa/", include("allauth.mfa.urls")),
+]
+
+handler400 = errors.bad_request
+handler403 = errors.forbidden
+handler404 = errors.not_found
+handler500 = errors.server_error

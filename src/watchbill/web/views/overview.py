@@ -1,0 +1,63 @@
+"""What needs me now, and whether the watch itself is alive. Every figure opens what it is made of."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from watchbill.core.clock import DAY, HOUR
+from watchbill.core.times import rfc3339
+from watchbill.core.values import ControlState, Severity
+from watchbill.state.alerts import queries as alerts
+from watchbill.state.alerts.values import AlertFilter
+from watchbill.state.assets import queries as inventory
+from watchbill.state.controls import queries as controls
+from watchbill.web.access import needs, now
+from watchbill.web.ledger_state import last_verification, states
+from watchbill.web.templatetags.charts import Bar, Part
+
+SPANS = {"24h": (DAY, 48), "7d": (7 * DAY, 56), "30d": (30 * DAY, 60)}
+STATE_ORDER = (ControlState.FAILING, ControlState.STALE, ControlState.UNKNOWN, ControlState.ATTESTED, ControlState.PROVEN)
+
+
+@needs("alerts.read")
+def overview(request: HttpRequest) -> HttpResponse:
+    at = now()
+    span = request.GET.get("span", "24h")
+    length, buckets = SPANS.get(span, SPANS["24h"])
+    end = at - at % HOUR + HOUR
+    counts = alerts.counts()
+    sources = inventory.sources(now=at)
+    summary = controls.summary()
+    return render(
+        request,
+        "overview.html",
+        {
+            "span": span if span in SPANS else "24h",
+            "spans": tuple(SPANS),
+            "worst": alerts.alerts(AlertFilter(size=8, status=alerts.UNRESOLVED)),
+            "unresolved": [(level, counts.unresolved[level]) for level in reversed(Severity)],
+            "total": sum(counts.unresolved.values()),
+            "unassigned": counts.unassigned,
+            "bars": [_bar(one.start, -(-length // buckets), one.counts) for one in alerts.severity_over_time(end - length, end, buckets)],
+            "alive": sum(one.state == "alive" for one in sources),
+            "silent": [one for one in sources if one.state in {"silent", "unreadable"}],
+            "watched": sum(one.state != "recorded" for one in sources),
+            "recorded": sum(one.state == "recorded" for one in sources),
+            "quarantined": sum(one.quarantined for one in sources),
+            "received": sum(one.events for one in sources),
+            "coverage": inventory.coverage(now=at),
+            "summary": summary,
+            "control_states": [Part(state, summary.states.get(state, 0)) for state in STATE_ORDER],
+            "shards": states(),
+            "verified": last_verification(),
+        },
+    )
+
+
+def _bar(start: int, width: int, counts: dict[Severity, int]) -> Bar:
+    query = urlencode({"status": "any", "when": f"{rfc3339(start)} to {rfc3339(start + width)}"})
+    parts = tuple(Part(level, counts.get(level, 0)) for level in Severity)
+    return Bar(rfc3339(start)[:16].replace("T", " "), parts, f"/alerts?{query}")

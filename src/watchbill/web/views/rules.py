@@ -1,0 +1,56 @@
+"""The rules: what is watched for, why, and which of them cannot run."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from watchbill.core.errors import NotFoundError
+from watchbill.state.alerts import queries as alerts
+from watchbill.state.alerts.values import AlertFilter, Sort
+from watchbill.web import installation
+from watchbill.web.access import needs
+from watchbill.web.paging import facet
+
+
+@needs("rules.read")
+def listing(request: HttpRequest) -> HttpResponse:
+    ruleset = installation.ruleset()
+    words, severities, owners = request.GET.get("q", "").lower().split(), request.GET.getlist("severity"), request.GET.getlist("owner")
+    infos = sorted(ruleset.infos.items(), key=lambda pair: (-pair[1].severity.rank, pair[1].title))
+    counts: dict[str, dict[str, int]] = {"severity": {}, "owner": {}}
+    for _, info in infos:
+        for key in counts:
+            value = getattr(info, key)
+            counts[key][value] = counts[key].get(value, 0) + 1
+    shown = [
+        (name, info)
+        for name, info in infos
+        if all(word in f"{name} {info.title} {info.description} {' '.join(info.controls)} {' '.join(info.tags)}".lower() for word in words)
+        and (not severities or info.severity in severities)
+        and (not owners or info.owner in owners)
+    ]
+    fired = {name: sum(states.values()) for name, states in alerts.rule_counts().items()}
+    context = {
+        "rules": [(name, info, fired.get(name, 0)) for name, info in shown],
+        "total": len(infos),
+        "problems": (*installation.catalog().problems, *ruleset.problems),
+        "facets": (
+            facet(request, "severity", "Severity", counts["severity"].items(), marked=True),
+            facet(request, "owner", "Owner", counts["owner"].items()),
+        ),
+    }
+    return render(request, "rules/list.html", context)
+
+
+@needs("rules.read")
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    ruleset = installation.ruleset()
+    info = ruleset.infos.get(name)
+    if info is None:
+        raise NotFoundError(f"there is no rule {name}", mend="see the list of rules")
+    found = alerts.alerts(AlertFilter(rule=(name,), sort=Sort.NEWEST, size=20))
+    requirements = installation.requirements()
+    controls = [(number, requirements[number].title if number in requirements else "") for number in info.controls]
+    tests = ruleset.by_name[name].tests
+    return render(request, "rules/detail.html", {"name": name, "rule": info, "fired": found, "controls": controls, "tests": tests})
