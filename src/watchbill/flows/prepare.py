@@ -5,7 +5,6 @@ from __future__ import annotations
 from watchbill.core.clock import Clock
 from watchbill.core.config import Config
 from watchbill.core.paths import DataDir
-from watchbill.core.values import Role
 from watchbill.engine.catalog import Catalog
 from watchbill.state import migrate, setup
 
@@ -35,7 +34,7 @@ def offer_first_administrator(data: DataDir, config: Config, clock: Clock) -> No
     from watchbill.state.accounts import actions, queries
 
     link = data.run / "setup-link"
-    if any(user.role is Role.ADMINISTRATOR and user.is_active for user in queries.users()):
+    if queries.has_administrator():
         link.unlink(missing_ok=True)
         return
     secret = actions.make_setup_link(at=clock.now())

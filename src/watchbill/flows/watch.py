@@ -70,7 +70,6 @@ def _do(task: Task) -> None:
 
 def tasks(data: DataDir, config: Config, clock: Clock, forward: Callable[[], object]) -> list[Task]:
     """All of the worker's tasks, most urgent first."""
-    from watchbill.flows.assess import assess
     from watchbill.flows.deliver import deliver
     from watchbill.state.assets import actions as assets
 
@@ -81,11 +80,19 @@ def tasks(data: DataDir, config: Config, clock: Clock, forward: Callable[[], obj
         Task("restarted processes", 2.0, lambda: note_restarts(data)),
         Task("silent sources", 15.0, lambda: assets.watch_silence(clock.now())),
         Task("storage", 60.0, lambda: watch_storage(data, clock)),
-        Task("checks of controls", 60.0, lambda: assess(data, catalog, clock)),
+        Task("checks of controls", 60.0, lambda: _assess(data, config, clock)),
         Task("the lake", 300.0, lambda: _in_a_process("maintain", data)),
         Task("the ledger", 3600.0, lambda: _in_a_process("ledger", data, "verify")),
         Task("old counts", 3600.0, lambda: assets.forget_hours(clock.now() - 35 * DAY)),
     ]
+
+
+def _assess(data: DataDir, config: Config, clock: Clock) -> None:
+    from watchbill.flows import content
+    from watchbill.flows.assess import assess
+
+    catalog = content.installed(data, config)
+    assess(data, catalog, content.rules(catalog), clock)
 
 
 def note_restarts(data: DataDir) -> None:
