@@ -83,11 +83,11 @@ def ordered(group, names, timespan):
 
     def extend(chain):
         if len(chain) == len(names):
-            if chain[-1][1].time - chain[0][1].time <= timespan:
-                found.update(one.position for _, one in chain)
+            found.update(one.position for _, one in chain)
             return
         for name, one in group:
-            if name == names[len(chain)] and (not chain or one.time >= chain[-1][1].time):
+            fits = not chain or chain[-1][1].time <= one.time <= chain[0][1].time + timespan
+            if name == names[len(chain)] and fits:
                 extend([*chain, (name, one)])
 
     extend([])

@@ -152,6 +152,5 @@ def _behind(entries: list[Entry], found: list[Entry]) -> list[Entry]:
     return [
         entry
         for entry in entries
-        if not entry.fires
-        and any(start <= entry.time <= end for start, end in reach.get((entry.tag, entry.origin), ()))
+        if any(start <= entry.time <= end for start, end in reach.get((entry.tag, entry.origin), ()))
     ]
