@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 import pytest
+from normalising import PARSERS, normalised
 
-from watchbill.content import parsers as package
-from watchbill.core.clock import FixedClock
 from watchbill.core.times import from_rfc3339
-from watchbill.engine.normalise import Normaliser
-from watchbill.ledger import SourceFacts, StoredRecord
 
-NOW = from_rfc3339("2026-03-04T12:00:00Z")
-PARSERS = [
-    importlib.import_module(f"{package.__name__}.{module.name}").PARSER for module in pkgutil.iter_modules(package.__path__)
-]
 SAMPLES = [
     pytest.param(parser, sample, id=f"{parser.id}-{number}")
     for parser in PARSERS
@@ -24,15 +14,10 @@ SAMPLES = [
 ]
 
 
-def event_of(raw: str, **facts: str):
-    source = SourceFacts(1, "test", "replay", facts)
-    return Normaliser(PARSERS, clock=FixedClock(NOW)).normalise([(StoredRecord(7, raw.encode(), 1, NOW, 0, 0), source, 0)])[0]
-
-
 @pytest.mark.parametrize(("parser", "sample"), SAMPLES)
 def test_a_sample_becomes_the_event_it_says(parser, sample):
     """A positive sample gives the named fields; a negative one is left to others."""
-    event = event_of(sample.raw)
+    (event,) = normalised([sample.raw])
     if sample.class_uid is None:
         assert event.parser != parser.id
         return

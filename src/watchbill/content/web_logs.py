@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 from watchbill.core.times import from_datetime
@@ -19,7 +20,8 @@ _ACCESS = re.compile(
 )
 _REQUEST = re.compile(r"(\S+) (.*?)(?: HTTP/(\d(?:\.\d)?))?$")
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)")
-_ACTIVITIES = {"CONNECT": 1, "DELETE": 2, "GET": 3, "HEAD": 4, "OPTIONS": 5, "POST": 6, "PUT": 7, "TRACE": 8, "PATCH": 9}
+#: OCSF's activity for each method it knows.
+METHODS = {"CONNECT": 1, "DELETE": 2, "GET": 3, "HEAD": 4, "OPTIONS": 5, "POST": 6, "PUT": 7, "TRACE": 8, "PATCH": 9}
 
 
 @lru_cache(maxsize=4_096)
@@ -32,7 +34,7 @@ def _time(text: str) -> int:
 
 @lru_cache(maxsize=512)
 def _template(method: str, code: str, product: str, vendor: str) -> dict[str, Any]:
-    activity = _ACTIVITIES.get(method, ocsf.OTHER if method else ocsf.UNKNOWN)
+    activity = METHODS.get(method, ocsf.OTHER if method else ocsf.UNKNOWN)
     status = (ocsf.FAILURE if code >= "400" else ocsf.SUCCESS) if code != "-" else ocsf.UNKNOWN
     values = ocsf.template(ocsf.HTTP_ACTIVITY, activity, product, vendor, status)
     values["severity_id"] = 1  # a 404 is nothing to worry about by itself
@@ -64,7 +66,8 @@ def access(line: Line, product: str, vendor: str, logsource: LogSource) -> Event
     if absolute := _ABSOLUTE.match(stem):
         values["http_request.url.scheme"], values["http_request.url.hostname"] = absolute[1], absolute[2]
         vhost, stem = vhost or absolute[2], absolute[3] or "/"
-    values["http_request.http_method"] = method
+    if method in METHODS:
+        values["http_request.http_method"] = method
     values["http_request.url.path"] = stem
     if mark:
         values["http_request.url.query_string"] = query
@@ -86,23 +89,25 @@ def access(line: Line, product: str, vendor: str, logsource: LogSource) -> Event
     return Event(ocsf.HTTP_ACTIVITY, values, native, line.text, _time(when), logsource)
 
 
+@lru_cache(maxsize=16_384)
 def _head(head: str) -> tuple[str, str, str]:
-    """"[vhost[:port]] client[, proxy …] ident user" to (vhost, client, user); a user name may hold spaces."""
-    first, _, rest = head.partition(" ")
-    vhost = ""
-    if "." in first and not first.endswith(",") and not ocsf.canonical_ip(first):
-        second = rest.partition(" ")[0].rstrip(",")
-        if ocsf.canonical_ip(second):
-            vhost, (first, _, rest) = first, rest.partition(" ")
-    elif first.rpartition(":")[2].isdigit() and ocsf.canonical_ip(rest.partition(" ")[0]) and not ocsf.canonical_ip(first):
-        vhost, (first, _, rest) = first, rest.partition(" ")
-    client = first.rstrip(",")
-    while first.endswith(","):
-        first, _, rest = rest.partition(" ")
-    _, _, user = rest.partition(" ")
-    if vhost.rpartition(":")[2].isdigit():
+    """"[vhost[:port]] client[, proxy …] ident user" to (vhost, client, user); a user name may hold spaces.
+
+    Of several addresses (X-Forwarded-For), the first public one is the client.
+    """
+    tokens = head.split(" ")
+    # The ident is "-" in all but a museum's logs and tells where the addresses end.
+    end = tokens.index("-") if "-" in tokens[1:] else 1 + (len(tokens) > 3 and bool(ocsf.canonical_ip(tokens[1])))
+    names = [token.strip('",') for token in tokens[:end]]
+    vhost = names.pop(0) if len(names) > 1 and not tokens[0].endswith(",") else ""
+    client = next((name for name in names if len(names) > 1 and is_public(name)), names[0])
+    if vhost.rpartition(":")[2].isdigit() and not ocsf.canonical_ip(vhost):
         vhost = vhost.rpartition(":")[0]
-    return vhost, client, user.strip('"')
+    return vhost, client, " ".join(tokens[end + 1 :]).strip('"')
+
+
+def is_public(address: str) -> bool:
+    return bool(canonical := ocsf.canonical_ip(address)) and ip_address(canonical).is_global
 
 
 def is_access(text: str) -> bool:

@@ -11,20 +11,21 @@ from watchbill.sdk import Event, Line, LogSource, Parser, Sample, ocsf
 SOURCE = LogSource("", "apache", "webserver")
 # "[date] [module:level] [pid 1:tid 2] (70014)End of file: [client 192.0.2.7:123] AH01618: text"
 _ERROR = re.compile(
-    r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)? \d{4}\] \[(?:([\w-]*):)?(\w+)\] "
-    r"(?:\[pid (\d+)(?::tid (\d+))?\] )?(?:\[remote \S+\] )?(?:([^\[]{0,120}?): )?(?:\[client (\[[^\]]*\](?::\d+)?|[^\]]*)\] )?(?:(AH\d+): )?(.*)$"
+    r"(?:\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)? \d{4}\] )?"
+    r"\[(?:([\w-]*):)?(emerg|alert|crit|error|warn|notice|info|debug|trace\d)\] "
+    r"(?:\[pid (\d+)(?::tid (\d+))?\] )?(?:([^\[]{0,120}?): )?(?:\[(?:client|remote) (\[[^\]]*\](?::\d+)?|[^\]]*)\] )?(?:(AH\d+): )?(.*)$"
 )
 _PORT = re.compile(r"\[?(.*?)\]?(?::(\d{1,5}))?$")
 _SIGN_IN = (
     (re.compile(r"(?:Digest: )?user [`'](.*)' in realm .* not found"), "user not found"),
     (re.compile(r"(?:Digest: )?user (.*): password mismatch"), "password mismatch"),
     (re.compile(r"user (.*?[^:]?):? authentication failure for "), "password mismatch"),
-    (re.compile(r"user (.*) not found: "), "user not found"),
+    (re.compile(r"user (.*) not found(?:: |$)"), "user not found"),
     (re.compile(r"Authorization of user (.*) to access .* failed"), "not authorized"),
     (re.compile(r"user (.*): authorization failure for "), "not authorized"),
     (re.compile(r"access to .* failed, reason: user '?(.*?)'? does not meet"), "not authorized"),
     (re.compile(r"client used wrong authentication scheme"), "wrong scheme"),
-    (re.compile(r"(?:Digest: )?invalid nonce|(?:Digest: )?(?:client used |user .*: )?nonce expired"), "invalid nonce"),
+    (re.compile(r"(?:Digest: )?invalid nonce (?!.* - hash is not)|(?:Digest: )?(?:client used |user .*: )?nonce expired"), "invalid nonce"),
     (re.compile(r"(?:Digest: )?(?:realm mismatch|unknown algorithm|invalid qop|received invalid|uri mismatch|missing )"), "invalid digest"),
 )
 _SEVERITIES = {"emerg": 6, "alert": 5, "crit": 5, "error": 3, "warn": 2}
@@ -62,7 +63,7 @@ def _error(line: Line, match: re.Match[str]) -> Event:
             values = {**_FAILED, **place, "user.name": user, "status_detail": reason}
             return Event(ocsf.AUTHENTICATION, values, native, line.text)
     values = {**_HTTP, **place, "status_detail": f"{cause}: {text}" if cause else text, "severity_id": severity}
-    if text.startswith("client denied by server configuration"):
+    if text.startswith("client denied by server configuration") or code in {"AH02031", "AH02032", "AH02033"}:
         values["status_id"] = ocsf.FAILURE
     return Event(ocsf.HTTP_ACTIVITY, values, native, line.text)
 

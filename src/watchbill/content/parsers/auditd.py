@@ -21,6 +21,7 @@ _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+$")
 _ENCODED = frozenset({"proctitle", "comm", "exe", "name", "cwd", "key", "acct", "cmd", "data", "path", "dir", "vm", "new-comm"})
 _UNSET = frozenset({"?", "(null)", "(none)", "4294967295", ""})
 _LAUNCHES = frozenset({("c000003e", "59"), ("c000003e", "322"), ("40000003", "11"), ("c00000b7", "221"), ("40000028", "11")})
+_WITH_SOURCE = frozenset({ocsf.ACCOUNT_CHANGE, ocsf.GROUP_MANAGEMENT, ocsf.EVENT_LOG_ACTIVITY})
 _MOST_ARGUMENTS = 256
 
 
@@ -44,12 +45,29 @@ def parse(line: Line) -> Event | None:
         native["msg"] = message
     form = _FORMS.get(kind)
     values = form(native) if form else _other(native, plain)
-    if native.get("auid", "") not in _UNSET and "actor.user.name" not in values and "actor.user.uid" not in values:
-        values["actor.user.uid"] = native["auid"]
-        if native.get("AUID"):
-            values["actor.user.name"] = native["AUID"]
+    _who(values, native)
     time = int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0"))
     return Event(values["class_uid"], values, native, line.text, time, host=node or "")
+
+
+def _who(values: dict[str, Any], native: dict[str, Any]) -> None:
+    """Who did it, by the sign-in that it goes back to (auid), else by the process's user; and through what."""
+    login = _known(native, "auid")
+    if "actor.user.uid" not in values and (uid := login or _known(native, "uid")):
+        values["actor.user.uid"] = uid
+    name = native.get("AUID" if login else "UID", "unset")
+    if name != "unset":
+        values.setdefault("actor.user.name", name)
+    if values["class_uid"] == ocsf.PROCESS_ACTIVITY:
+        return
+    program = _known(native, "comm") or _known(native, "exe").rpartition("/")[2]
+    if program:
+        values["actor.process.name"] = program
+        if native.get("pid", "").isdigit() and len(native["pid"]) < 10:
+            values["actor.process.pid"] = int(native["pid"])
+    peer = _known(native, "addr")
+    if peer and values["class_uid"] in _WITH_SOURCE and ocsf.canonical_ip(peer):
+        values["src_endpoint.ip"] = ocsf.canonical_ip(peer)
 
 
 def _fields(native: dict[str, Any], kind: str, text: str) -> str:
@@ -115,8 +133,6 @@ def _syscall(native: dict[str, Any]) -> dict[str, Any]:
         values["activity_name"] = "System Call"
     values |= _process(native)
     values["actor.user.uid"] = _known(native, "auid") or _known(native, "uid") or "unset"
-    if native.get("AUID", "unset") != "unset":
-        values["actor.user.name"] = native["AUID"]
     return values
 
 

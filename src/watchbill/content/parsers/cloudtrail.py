@@ -129,8 +129,6 @@ def _about(native: dict[str, Any], name: str, service: str, error: str) -> dict[
         values["api.response.error"] = values["status_code"] = error
     if message := _text(native, "errorMessage"):
         values["api.response.error_message"] = values["status_detail"] = message
-    if agent := _text(native, "userAgent"):
-        values["http_request.user_agent"] = agent
     return values
 
 
@@ -190,10 +188,13 @@ def _subject(values: dict[str, Any], native: dict[str, Any], class_uid: int, nam
     elif class_uid == ocsf.EVENT_LOG_ACTIVITY:
         trail = _text(native, "requestParameters.name") or _text(native, "requestParameters.trailName")
         values |= {"log_name": trail.rpartition("/")[2] or "trail", "log_provider": "CloudTrail"}
+        return  # this class has no place for the user agent
     else:
         values["resources"] = _resources(native)
         if not values["resources"]:
             del values["resources"]
+    if agent := _text(native, "userAgent"):
+        values["http_request.user_agent"] = agent
 
 
 def _resources(native: dict[str, Any]) -> list[dict[str, str]]:

@@ -63,7 +63,7 @@ def _error(line: Line, match: re.Match[str]) -> Event:
         base = {**_BASE, "message": text, "severity_id": _SEVERITIES.get(level, 1)}
         return Event(ocsf.BASE, base, native, line.text)
     where, address = ocsf.source(client)
-    broken = said.startswith("SSL_do_handshake() failed")
+    broken = said.startswith("SSL_") and ") failed" in said[:40]
     values = {**_HTTP, **values, where: address, "status_detail": said, "severity_id": _SEVERITIES.get(level, 1)}
     if broken or said.startswith(("access forbidden", "limiting requests", "limiting connections", "directory index")):
         values["status_id"] = ocsf.FAILURE
@@ -75,7 +75,9 @@ def _request(request: str | None, host: str | None, referrer: str | None) -> dic
     if request:
         method, _, rest = request.partition(" ")
         stem, _, query = rest.rpartition(" HTTP/")[0].partition("?") if " HTTP/" in rest else rest.partition("?")
-        values = {"http_request.http_method": method, "http_request.url.path": stem}
+        values = {"http_request.url.path": stem}
+        if method in web_logs.METHODS:
+            values["http_request.http_method"] = method
         if query:
             values["http_request.url.query_string"] = query
     if host:
@@ -134,7 +136,7 @@ PARSER = Parser(
         Sample(
             r'192.0.2.7 - - [04/Mar/2026:10:00:00 +0000] "\x16\x03\x01" 400 157 "-" "-"',
             ocsf.HTTP_ACTIVITY,
-            {"activity_id": 0, "http_response.code": 400, "http_request.http_method": ""},
+            {"activity_id": 0, "http_response.code": 400, "http_request.url.path": r"\x16\x03\x01"},
         ),
         Sample(
             _TIME + 'user "ana": password mismatch, client: 192.0.2.7' + _END,

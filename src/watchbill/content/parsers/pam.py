@@ -30,6 +30,7 @@ _INJECTED_USER = re.compile(r"ruser=(?P<ruser>\S*) rhost=(?P<rhost>\S*) +user=(?
 _SESSION = re.compile(r"session (opened|closed) for user ([^(\s]+)(?:\(uid=(\d+)\))?(?: by (?:(\S*?)\(uid=(\d+)\)|(\S+)))?")
 _PASSWORD = re.compile(r"password changed for (\S+)")
 _LOCKED = re.compile(r"(?:Consecutive login failures for user|user) (\S+).*(?:temporarily locked|account (?:temporarily )?locked)")
+_ABOUT = re.compile(r'(?:by|for) user "([^"]*)"')
 _LOGIN = re.compile(r"FAILED LOGIN (?:\(?\d+\)? |SESSION )?(?:on '?(?P<tty>[^']*?)'? )?(?:FROM '?(?P<peer>[^' ]*)'? )?FOR '?(?P<user>.*?)'?, ")
 _SIGNED_IN = re.compile(r"(?:ROOT )?LOGIN ON (\S+)(?: BY (\S+))?(?: FROM (\S+))?")
 
@@ -60,7 +61,10 @@ def parse(line: Line) -> Event | None:
         values = {**_template(ocsf.ACCOUNT_CHANGE, 9, ocsf.SUCCESS), "user.name": locked[1]}
         return _event(line, service, values, {"user": locked[1]})
     values = {**_template(ocsf.BASE, ocsf.UNKNOWN, ocsf.UNKNOWN), "message": text}
-    return _event(line, service, values, {})
+    native: dict[str, Any] = {}
+    if about := _ABOUT.search(rest):
+        values["actor.user.name"] = native["user"] = about[1]
+    return _event(line, service, values, native)
 
 
 def _service(line: Line, named: str) -> str:

@@ -36,6 +36,7 @@ _CLOSED = _template(ocsf.SSH_ACTIVITY, 2, ocsf.SUCCESS)
 _OPENED = _template(ocsf.SSH_ACTIVITY, 1, ocsf.SUCCESS)
 _REFUSED = _template(ocsf.SSH_ACTIVITY, 5, ocsf.FAILURE)
 _BROKEN = _template(ocsf.SSH_ACTIVITY, 4, ocsf.FAILURE)
+_NAMELESS = _template(ocsf.SSH_ACTIVITY, 4, ocsf.OTHER, status="Undecided")
 _STARTED = _template(ocsf.APPLICATION_LIFECYCLE, 3, ocsf.SUCCESS, app__name="sshd", app__vendor_name="OpenBSD")
 _STOPPED = _template(ocsf.APPLICATION_LIFECYCLE, 4, ocsf.SUCCESS, app__name="sshd", app__vendor_name="OpenBSD")
 _OTHER = _template(ocsf.BASE, ocsf.UNKNOWN, ocsf.UNKNOWN)
@@ -51,7 +52,8 @@ _WHO_LEFT = re.compile(
     r"(?:\w+ )+?(by|from) (authenticating|invalid|\w+) user (.*) (\S+) port (\d+)(?:: .*)?(?: \[preauth\])?$"
 )
 _THROWN_OUT = re.compile(r"(authenticating|invalid) user (.*) (\S+) port (\d+)(?:: (.*?))?(?: \[preauth\])?$")
-_LEFT = re.compile(r"(?:\w+ )*?(?:by|from|with) (?:user (.+?) )?(\S+?)(?: port (\d+)|:|$)(.*)$")
+_LEFT = re.compile(r"(?:\w+ )*?(?:by|from|with) (\S+?)(?: port (\d+)|:|$| (?=\[))(.*)$")
+_REMOTE = re.compile(r"Server;.*?Remote: ([\d.a-fA-F:]+)-(\d+);")
 _REFUSAL = re.compile(r"(.*?) from (\S+) not allowed because (.*)$")
 _LAST_PEER = re.compile(r".*\b(?:from|for|with|by) (?:connection from )?(\S+?)(?: port (\d+))?(?:[: ](?!.*from ).*)?$")
 _TOO_MANY = re.compile(r"Too many authentication failures(?: for (.*?))?(?: \[preauth\])?$")
@@ -165,7 +167,19 @@ def _error(line: Line, rest: str) -> Event | None:
 def _fatal(line: Line, rest: str) -> Event | None:
     word, _, tail = rest.partition(" ")
     form = _FORMS.get(word)
-    return form(line, tail) if form in {_broken, _connection} else None
+    found = form(line, tail) if form in {_broken, _connection} else None
+    return found or _nameless(line, rest)
+
+
+def _nameless(line: Line, rest: str) -> Event:
+    """A broken connection without its peer: the engine knows that from the connection's earlier lines."""
+    values = {**_NAMELESS, "status_detail": rest[:200]}
+    return Event(ocsf.SSH_ACTIVITY, values, _native(line), line.text)
+
+
+def _server_says(line: Line, rest: str) -> Event | None:
+    match = _REMOTE.match(rest)
+    return _peer(line, _OPENED, match[1], match[2]) if match else None
 
 
 def _connection(line: Line, rest: str) -> Event | None:
@@ -177,8 +191,8 @@ def _connection(line: Line, rest: str) -> Event | None:
     if not match:
         return None
     if rest.startswith("from "):
-        return _peer(line, _OPENED, match[2], match[3])
-    return _peer(line, _BROKEN if preauth else _CLOSED, match[2], match[3], "closed before sign-in" if preauth else "")
+        return _peer(line, _OPENED, match[1], match[2])
+    return _peer(line, _BROKEN if preauth else _CLOSED, match[1], match[2], "closed before sign-in" if preauth else "")
 
 
 def _left(line: Line, match: re.Match[str], *, preauth: bool) -> Event | None:
@@ -200,7 +214,7 @@ def _disconnected(line: Line, rest: str) -> Event | None:
         event.native["user"] = match[1]
         return event
     match = _LEFT.match(rest)
-    return _peer(line, _BROKEN if preauth else _CLOSED, match[2], match[3]) if match else None
+    return _peer(line, _BROKEN if preauth else _CLOSED, match[1], match[2]) if match else None
 
 
 def _disconnecting(line: Line, rest: str) -> Event | None:
@@ -221,7 +235,8 @@ def _disconnecting_all(line: Line, rest: str) -> Event | None:
     if not match:
         return None
     user = match[1] or ""
-    values = {**_FAILED, "user.name": user, "status_detail": "Too many authentication failures"}
+    # The engine knows the peer from the connection's earlier lines, and makes it a failure by that peer.
+    values = {**_UNDECIDED, "user.name": user, "status_detail": "Too many authentication failures"}
     return Event(ocsf.AUTHENTICATION, values, {**_native(line), "user": user, "attempt": "maximum"}, line.text)
 
 
@@ -232,9 +247,9 @@ def _received(line: Line, rest: str) -> Event | None:
     match = _LEFT.match(rest)
     if not match:
         return None
-    reason = match[4].lstrip(": ").removesuffix(" [preauth]")
+    reason = match[3].lstrip(": ").removesuffix(" [preauth]")
     failed = rest.endswith("[preauth]") or reason.endswith(("Auth fail", "Auth cancel"))
-    return _peer(line, _BROKEN if failed else _CLOSED, match[2], match[3], reason)
+    return _peer(line, _BROKEN if failed else _CLOSED, match[1], match[2], reason)
 
 
 def _user(line: Line, rest: str) -> Event | None:
@@ -265,7 +280,7 @@ def _broken(line: Line, rest: str) -> Event | None:
     """Handshakes that come to nothing: scanners, wrong protocols, time-outs."""
     match = _LAST_PEER.match(rest)
     if not match or not (ocsf.canonical_ip(match[1]) or match[2]):
-        return None
+        return _nameless(line, rest)
     return _peer(line, _BROKEN, match[1], match[2], rest.partition(" from ")[0][:120])
 
 
@@ -319,6 +334,7 @@ _FORMS: dict[str, Callable[[Line, str], Event | None]] = {
     "Timeout": _broken,
     "Unable": _broken,
     "Server": _server,
+    "SSH:": _server_says,
     "message": _message,
 }
 

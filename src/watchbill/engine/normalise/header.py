@@ -20,6 +20,10 @@ _STAMP = (
 _HOST = r"(?:([^\s:\[\]()]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*[0-9a-fA-F]) +)?"
 _TAG = r"([^\s:\[\]]+)(?:\[([^\]\s]*)\])?\]?: ?"  # gdm writes "gdm-password]:"
 _COMMON = re.compile(rf"(?:<(\d{{1,3}})>)?({_STAMP}) +{_HOST}{_TAG}(.*)", re.DOTALL)
+# "Google Chrome[85]: text": macOS has program names with spaces; the process id makes them certain.
+_SPACED = re.compile(
+    rf"(?:<(\d{{1,3}})>)?({_STAMP}) +{_HOST}([^\s:\[\]]+(?: [^\s:\[\]]+){{1,3}})\[(\d+)\]: ?(.*)", re.DOTALL
+)
 # "[sshd] text", "[sshd]: text", "launchd[1] (unit): text", "host free text"
 _BRACKETED = re.compile(rf"(?:<(\d{{1,3}})>)?({_STAMP}) +{_HOST}\[([^\]\s]+)\]():? (.*)", re.DOTALL)
 _NO_COLON = re.compile(rf"(?:<(\d{{1,3}})>)?({_STAMP}) +{_HOST}([^\s:\[\]]+)\[(\d+)\] (.*)", re.DOTALL)
@@ -37,7 +41,7 @@ _LONE_STAMP = re.compile(
     rf"|{_STAMP}|\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d)[ ,\]]"
 )
 _SOLARIS = re.compile(r"\[ID \d+ \w+\.\w+\] ")
-_FALLBACKS = (_BRACKETED, _NO_COLON, _NO_TAG)
+_FALLBACKS = (_SPACED, _BRACKETED, _NO_COLON, _NO_TAG)
 
 
 def decode_line(text: str, received: int, stamps: Stamps) -> Line:

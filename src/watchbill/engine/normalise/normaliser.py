@@ -11,6 +11,7 @@ from watchbill.engine.normalise.attempts import Attempts
 from watchbill.engine.normalise.header import decode_line
 from watchbill.engine.normalise.journald import is_journal, journal_line
 from watchbill.engine.normalise.jsontext import Flawed, decode_object, looks_like_object
+from watchbill.engine.normalise.peers import Peers
 from watchbill.engine.normalise.routing import Router
 from watchbill.engine.normalise.text import decode
 from watchbill.engine.timestamps import Stamps, zone
@@ -19,6 +20,8 @@ from watchbill.sdk import Event, Line, Parser, ocsf
 #: Longer records are kept in the ledger but not parsed (RFC 5425 asks for 8 KiB; auditd and JSON need more).
 LONGEST = 65_536
 _MESSAGE = 2_048
+#: Classes whose events belong to a connection.
+_CONNECTED = frozenset({ocsf.AUTHENTICATION, ocsf.SSH_ACTIVITY})
 _EARLIEST = 366 * DAY  # a clock that was never set says 1970
 
 
@@ -73,6 +76,7 @@ class Normaliser:
         self._timezone = timezone
         self._routes: dict[tuple[int, int], _Route] = {}
         self._attempts = Attempts()
+        self._peers = Peers()
 
     def normalise(self, records: Iterable[tuple[Record, Source, int]]) -> list[Event]:
         """Return one event for each (record, source, shard), in order."""
@@ -112,10 +116,13 @@ class Normaliser:
         values["device.hostname"] = host
         values["device.name"] = host
         values["device.type_id"] = 0
-        if event.class_uid == ocsf.AUTHENTICATION and "dst_endpoint.hostname" not in values:
-            values["dst_endpoint.hostname"] = host
-        if "attempt" in event.native:
-            self._attempts.count(event)
+        if event.class_uid in _CONNECTED:
+            if "dst_endpoint.hostname" not in values:
+                values["dst_endpoint.hostname"] = host
+            if line.pid:
+                self._peers.complete(event, line.app, line.pid)
+            if "attempt" in event.native and values["status_id"] == ocsf.FAILURE:
+                self._attempts.count(event)
 
 
 def read_line(

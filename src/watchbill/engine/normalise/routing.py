@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from watchbill.sdk import Event, Line, LogSource, Parser, ocsf
 
+_TAGS = 10_000
 _UNSAID = LogSource()
 _log = logging.getLogger(__name__)
 
@@ -37,11 +38,16 @@ class Router:
         """Return the first candidate's event, with its parser named; None when nobody knows the line."""
         app = line.app
         if app:
-            candidates = self._apps.get(app) or self._apps.get(app.rpartition("/")[2].lower())
-            if candidates:
-                for parser in candidates:
-                    if (event := _ask(parser, line)) is not None:
-                        return event
+            candidates = self._apps.get(app)
+            if candidates is None:
+                # "/USR/SBIN/CRON", "httpd/backend1": remembered, for the tags of a site are few.
+                first, _, last = app.lower().partition("/")
+                candidates = self._apps.get(last.rpartition("/")[2]) or self._apps.get(first) or ()
+                if len(self._apps) < _TAGS:
+                    self._apps[app] = candidates
+            for parser in candidates:
+                if (event := _ask(parser, line)) is not None:
+                    return event
         for parser in preferred:
             if (event := _ask(parser, line)) is not None:
                 return event
