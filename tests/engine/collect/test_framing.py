@@ -1,6 +1,7 @@
 """Framing of byte streams into records."""
 
 import hashlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ framed = st.lists(st.tuples(st.booleans(), message), max_size=12)
 
 def chunks(data, cuts):
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 @given(framed, st.lists(st.integers(0, 2000), max_size=30))

@@ -1,5 +1,6 @@
 """From the world into the ledger: syslog, files, the journal and the local door, through one sink."""
 
+from watchbill.engine.collect import notes
 from watchbill.engine.collect.discover import Discovery, discover
 from watchbill.engine.collect.door import Door, DoorClient
 from watchbill.engine.collect.files import Follower, expand
@@ -26,5 +27,6 @@ __all__ = [
     "SyslogUdp",
     "discover",
     "expand",
+    "notes",
     "replace",
 ]

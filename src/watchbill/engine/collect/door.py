@@ -102,7 +102,7 @@ class Door:
             while True:
                 kind, length = _HEAD.unpack(await reader.readexactly(_HEAD.size))
                 if length > FRAME_LIMIT:
-                    raise ValueError(f"a frame of {length} bytes is more than {FRAME_LIMIT}")
+                    raise ValueError(f"a frame of {length} bytes is more than {FRAME_LIMIT}")  # noqa: TRY301 - answered below
                 payload = await reader.readexactly(length)
                 if not self._taking:
                     await asyncio.Event().wait()
@@ -180,35 +180,33 @@ class _Visit:
 class DoorClient:
     """Hands records in, for programs without an event loop.
 
-    >>> with DoorClient.connect(data.run / "door.sock", "web-01", "replay", format="nginx") as door:  # doctest: +SKIP
+    >>> with DoorClient.connect(data.run / "door.sock") as door:  # doctest: +SKIP
+    ...     door.hello("web-01", "replay", format="nginx")
     ...     door.send([b"record", b"record"])
     ...     durable = door.flush()
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._sent = 0
-        self._unacknowledged: list[int] = []
+        self._unacknowledged = 0
         #: Records of this connection that are durable, and the ledger's head that covers them.
         self.durable = 0
         self.head = 0
 
     @classmethod
-    def connect(cls, path: Path, source: str, transport: str, **facts: str) -> DoorClient:
-        """Open the door and say who comes. Raises OSError when nobody listens, WatchbillError when it is refused."""
+    def connect(cls, path: Path) -> Self:
+        """Open the door. Raises OSError when nobody listens."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(_TIMEOUT)
         try:
             _at(path, sock.connect)
-            client = cls(sock)
-            client.hello(source, transport, **facts)
         except BaseException:
             sock.close()
             raise
-        return client
+        return cls(sock)
 
     def hello(self, source: str, transport: str, **facts: str) -> None:
-        """Speak for another source from now on."""
+        """Say for which source this client speaks from now on. Raises WatchbillError when it is refused."""
         self.flush()
         named = {key: value for key, value in facts.items() if value}
         self._send(b"H", orjson.dumps({"watchbill_door": 1, "source": source, "transport": transport, "facts": named}))
@@ -216,14 +214,13 @@ class DoorClient:
 
     def send(self, raws: Sequence[bytes], cuts: Sequence[Cut] = ()) -> None:
         """Hand in a batch of at most some megabytes; waits when too many are not acknowledged yet."""
-        if not raws:
-            return
         for cut in cuts:
             self._send(b"C", orjson.dumps(list(cut)))
+        if not (raws or cuts):
+            return
         self._send(b"B", pack(raws))
-        self._sent += len(raws)
-        self._unacknowledged.append(self._sent)
-        while len(self._unacknowledged) >= WINDOW:
+        self._unacknowledged += 1
+        while self._unacknowledged >= WINDOW:
             self._acknowledged()
 
     def flush(self) -> int:
@@ -243,7 +240,7 @@ class DoorClient:
 
     def _acknowledged(self) -> None:
         self.durable, self.head = _ACK.unpack(self._answer(b"A"))
-        self._unacknowledged = [sent for sent in self._unacknowledged if sent > self.durable]
+        self._unacknowledged -= 1
 
     def _send(self, kind: bytes, payload: bytes) -> None:
         try:

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import logging
 import os
+import re
 import time
 from collections import Counter
 from functools import partial
@@ -70,6 +71,7 @@ class Follower:
         self._past = [Position.from_json(value) for value in entry.get("tails", [])]
         self._seen = float(entry.get("seen", 0.0))
         self._recovered = not self._past
+        self._recent: Tail | None = None
         #: Batches that are not durable yet.
         self.flying = 0
 
@@ -175,6 +177,9 @@ class Follower:
             self._recover_unfinished(tail)
             if not known:
                 self._recover(tail, losses)
+        elif self._recent is not None and not known:
+            self._take_missed(self._recent.changed, self._recent.position, tail, losses)
+        self._recent = tail
         self._begin(tail)
 
     def _resume_past(self, tail: Tail) -> bool:
@@ -212,23 +217,30 @@ class Follower:
         """The file was replaced while nobody watched: read on in the renamed one, then those rotated after it."""
         last = self._past[-1]
         old, when = self._sibling(last, current)
-        newer = [
-            path
-            for changed, path in self._siblings(current)
-            if changed > (when if old else self._seen)
-            and _inode(path) not in {tail.inode for tail in self._tails}
-            and (old is None or _inode(path) != old.inode)
-        ]
         if old is None:
             losses.append(("it was replaced while nobody watched, and the old file is gone", {"read": last.offset}))
         else:
             self._retire(old)
             self._begin(old)
-        for path in newer:
+        self._take_missed(when if old else self._seen, last, current, losses)
+
+    def _take_missed(
+        self, since: float, last: Position, current: Tail, losses: list[tuple[str, dict[str, str | int]]]
+    ) -> None:
+        """Files that had the name between the last one that was read and the current one: changed since, not known,
+        and no copies of the last one.
+        """
+        known = {tail.inode for tail in self._tails} | {position.inode for position in self._past}
+        for changed, path in self._siblings(current):
+            if changed < since or _inode(path) in known:
+                continue
             try:
                 tail = Tail(path, limit=self._limit)
             except (OSError, WatchbillError) as error:
                 losses.append((f"the rotated file {path} cannot be read: {error}", {}))
+                continue
+            if last.anchor and tail.resume(last):
+                tail.close()
                 continue
             self._retire(tail)
             self._begin(tail)
@@ -260,14 +272,13 @@ class Follower:
 
     def _siblings(self, current: Tail) -> list[tuple[float, Path]]:
         """Rotated forms of the path (auth.log.1, auth.log-20260304) with their times of change, oldest first."""
-        name = self.path.name
-        stem = self.path.stem if self.path.suffix else name
+        name, stem, suffix = (re.escape(part) for part in (self.path.name, self.path.stem, self.path.suffix))
+        rotated = re.compile(rf"{name}[.-](?:\d[\dT:._-]*|old|prev|copy)|{stem}[._-]\d[\dT:._-]*{suffix}")
         found = []
         try:
             with os.scandir(self.path.parent) as entries:
                 for entry in entries:
-                    rest = entry.name.removeprefix(name if entry.name.startswith(name) else stem)
-                    if entry.name == rest or rest[:1] not in ".-_" or rest.endswith(COMPRESSED) or entry.name == name:
+                    if entry.name == self.path.name or not rotated.fullmatch(entry.name):
                         continue
                     if entry.is_file(follow_symlinks=False) and entry.inode() != current.inode:
                         found.append((entry.stat().st_mtime, Path(entry.path)))

@@ -71,6 +71,8 @@ class Tail:
         self.offset = 0
         self.anchor = b""
         self.size = facts.st_size
+        #: Time of the file's last change when it was last read, Unix seconds.
+        self.changed = facts.st_mtime
         self._scanned = -1
         #: Records of the last run may be in the ledger already; cleared with the first that is not.
         self.catching_up = False
@@ -92,7 +94,8 @@ class Tail:
 
     def read(self, *, final: bool = False) -> Lines:
         """Read whole lines; ``final`` takes a last line that has no end. Raises ReplacedError, OSError."""
-        size = os.fstat(self._fd).st_size
+        facts = os.fstat(self._fd)
+        size, self.changed = facts.st_size, facts.st_mtime
         if size != self.size:
             self.grown = time.monotonic()
         seen, self.size = self.size, size
