@@ -50,7 +50,7 @@ def test_every_check_is_whole(check):
 @pytest.mark.parametrize("name", ["assets", "sources", "accounts", "channels", "storage"])
 def test_nothing_to_look_at_is_never_a_pass(name):
     """An empty list is no evidence of anything."""
-    empty = dict.fromkeys(KNOWN - {"ledger", "alerts"}, [])
+    empty = {key: [] for key in KNOWN - {"ledger", "alerts"}}
     for check in CHECKS:
         if name in check.reads:
             assert check.judge({read: empty[read] for read in check.reads}).outcome != Outcome.PASSED, check.id
@@ -58,9 +58,9 @@ def test_nothing_to_look_at_is_never_a_pass(name):
 
 SOURCES = st.lists(
     st.fixed_dictionaries({
-        "name": st.text(max_size=5), "asset": st.sampled_from(["a", "b"]),
-        "state": st.sampled_from(["alive", "silent", "recorded"]), "events": st.integers(0, 1000),
-        "parse_failures": st.integers(0, 1000), "clock_skew_s": st.none() | st.integers(-100, 100),
+        "name": st.text(max_size=5),
+        "state": st.sampled_from(["alive", "silent", "recorded", "unreadable"]), "events": st.integers(0, 1000),
+        "quarantined": st.integers(0, 1000), "skew_ms": st.none() | st.integers(-9_999, 9_999),
     })
 )  # fmt: skip
 
@@ -68,10 +68,10 @@ SOURCES = st.lists(
 @given(SOURCES)
 def test_adding_a_bad_source_never_makes_it_pass(sources):
     """A verdict can only get worse by a silent, skewed, unreadable source of an asset that has no other."""
-    bad = {"name": "bad", "asset": "dark", "state": "alive", "events": 1000, "parse_failures": 999, "clock_skew_s": 99}
+    bad = {"name": "bad source", "state": "alive", "events": 1000, "quarantined": 999, "skew_ms": 99_000}
     checks = {check.id: check for check in CHECKS}
     for name in ("records_understood", "clocks_synchronised"):
         assert checks[name].judge({"sources": [*sources, bad]}).outcome == Outcome.FAILED
-    assets = [{"name": "dark", "criticality": "high", "owner": "", "reviewed": False}]
+    assets = [{"name": "dark", "criticality": "high", "owner": "", "reviewed": False, "sources": ["bad source"]}]
     silent = [*sources, bad | {"state": "silent"}]
     assert checks["critical_assets_send"].judge({"assets": assets, "sources": silent}).outcome == Outcome.FAILED

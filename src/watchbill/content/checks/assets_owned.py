@@ -30,7 +30,7 @@ def judge(snapshot: Mapping[str, Any]) -> Verdict:
 
 
 def _asset(owner: str, *, reviewed: bool) -> dict[str, Any]:
-    return {"name": "db-01", "criticality": "high", "owner": owner, "reviewed": reviewed}
+    return {"name": "db-01", "criticality": "high", "owner": owner, "reviewed": reviewed, "sources": []}
 
 
 CHECK = Check(

@@ -1,8 +1,8 @@
 """Every asset of high criticality has a source that is alive.
 
-Reads ``assets``: [{"name": str, "criticality": "high" | "medium" | "low", "owner": str, "reviewed": bool}, …] and
-``sources``: [{"name": str, "asset": str, "state": "alive" | "silent" | "recorded", "events": int,
-"parse_failures": int, "clock_skew_s": int | null}, …]. ``asset`` is the name of the asset that it reports on.
+Reads ``assets``: [{"name": str, "criticality": "high" | "medium" | "low", "owner": str, "reviewed": bool,
+"sources": [str, …]}, …], where ``sources`` names those that were seen to report on it, and ``sources``: [{"name": str,
+"state": "alive" | "silent" | "recorded" | "unreadable", "events": int, "quarantined": int, "skew_ms": int | null}, …].
 """
 
 from __future__ import annotations
@@ -15,27 +15,30 @@ from watchbill.sdk.checks import Check, CheckExample, Outcome, Verdict
 
 def judge(snapshot: Mapping[str, Any]) -> Verdict:
     """Failed for each asset of high criticality without a living source; unknown when there is no such asset."""
-    critical = sorted(asset["name"] for asset in snapshot["assets"] if asset["criticality"] == "high")
+    critical = {asset["name"]: asset["sources"] for asset in snapshot["assets"] if asset["criticality"] == "high"}
     if not critical:
         return Verdict(Outcome.UNKNOWN, "No asset is of high criticality: nobody has said what matters most.")
-    alive = {source["asset"] for source in snapshot["sources"] if source["state"] == "alive"}
-    known = {source["asset"] for source in snapshot["sources"]}
-    dark = [name for name in critical if name not in alive]
+    alive = {source["name"] for source in snapshot["sources"] if source["state"] == "alive"}
+    dark = sorted(name for name, sources in critical.items() if alive.isdisjoint(sources))
     summary = f"{len(critical) - len(dark)} of {len(critical)} assets of high criticality are sending."
     if not dark:
         return Verdict(Outcome.PASSED, summary)
-    findings = tuple(f"{name}: {'its sources are silent' if name in known else 'it has no source'}" for name in dark)
+    findings = tuple(f"{name}: {'its sources are silent' if critical[name] else 'it has no source'}" for name in dark)
     return Verdict(Outcome.FAILED, summary, findings)
 
 
 def _asset(name: str, criticality: str) -> dict[str, Any]:
-    return {"name": name, "criticality": criticality, "owner": "it@example.com", "reviewed": True}
+    return {
+        "name": name,
+        "criticality": criticality,
+        "owner": "it@example.com",
+        "reviewed": True,
+        "sources": [f"{name}/auth.log"],
+    }
 
 
 def _source(asset: str, state: str) -> dict[str, Any]:
-    return {
-        "name": f"{asset}/auth.log", "asset": asset, "state": state, "events": 10, "parse_failures": 0, "clock_skew_s": 0,
-    }  # fmt: skip
+    return {"name": f"{asset}/auth.log", "state": state, "events": 10, "quarantined": 0, "skew_ms": 0}
 
 
 CHECK = Check(
@@ -50,6 +53,7 @@ CHECK = Check(
         CheckExample({"assets": [_asset("db-01", "high")], "sources": [_source("db-01", "alive")]}, Outcome.PASSED),
         CheckExample({"assets": [_asset("db-01", "high")], "sources": [_source("db-01", "silent")]}, Outcome.FAILED),
         CheckExample({"assets": [_asset("db-01", "high")], "sources": [_source("web-01", "alive")]}, Outcome.FAILED),
+        CheckExample({"assets": [{**_asset("db-01", "high"), "sources": []}], "sources": []}, Outcome.FAILED),
         CheckExample({"assets": [_asset("web-01", "medium")], "sources": []}, Outcome.UNKNOWN),
     ),
     every="5m",

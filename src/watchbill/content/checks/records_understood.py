@@ -1,6 +1,6 @@
 """Less than one in a hundred records of each source is beyond our parsers.
 
-Reads ``sources`` (see critical_assets_send): ``events`` and ``parse_failures`` of the last day.
+Reads ``sources`` (see critical_assets_send): ``events`` and, among them, ``quarantined``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ def judge(snapshot: Mapping[str, Any]) -> Verdict:
     """Failed for each source above the limit; sources with few records say nothing. Unknown when all say nothing."""
     telling = [source for source in snapshot["sources"] if source["events"] >= FEWEST]
     if not telling:
-        return Verdict(Outcome.UNKNOWN, f"No source has sent the {FEWEST} records a day that tell something.")
+        return Verdict(Outcome.UNKNOWN, f"No source has sent the {FEWEST} records that tell something.")
     wrong = sorted(
-        (source["name"], source["parse_failures"], source["events"])
+        (source["name"], source["quarantined"], source["events"])
         for source in telling
-        if source["parse_failures"] * 1000 >= source["events"] * LIMIT_PER_MILLE
+        if source["quarantined"] * 1000 >= source["events"] * LIMIT_PER_MILLE
     )
     summary = f"{len(telling) - len(wrong)} of {len(telling)} sources have less than 1 % that could not be read."
     if not wrong:
@@ -32,10 +32,8 @@ def judge(snapshot: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _source(failures: int, events: int = 1000) -> dict[str, Any]:
-    return {
-        "name": "app", "asset": "app-01", "state": "alive", "events": events, "parse_failures": failures, "clock_skew_s": 0,
-    }  # fmt: skip
+def _source(quarantined: int, events: int = 1000) -> dict[str, Any]:
+    return {"name": "app", "state": "alive", "events": events, "quarantined": quarantined, "skew_ms": 0}
 
 
 CHECK = Check(
