@@ -253,6 +253,14 @@ def test_a_writer_refuses_to_go_on_over_damage(filled):
     assert filled.events()[0].stat().st_size == size
 
 
+def test_a_ledger_that_is_gone_is_not_begun_anew_unasked(filled):
+    """An emptied ledger folder is noticed by the key of its tail."""
+    shutil.rmtree(filled.ledger)
+    with pytest.raises(LedgerError, match="the ledger is gone"):
+        filled.writer()
+    assert not verify_ledger(filled.ledger, keys=filled.keys).ok
+
+
 @pytest.fixture
 def bundle(filled, tmp_path):
     out = tmp_path / "bundle.zip"

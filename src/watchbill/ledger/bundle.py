@@ -27,7 +27,7 @@ from watchbill.ledger.note import Checkpoint, Verifier, b64, open_note, unb64
 from watchbill.ledger.reader import Reader
 from watchbill.ledger.report import Report, ShardFacts
 from watchbill.ledger.tiles import TileReader, pack_entry, split_bundle
-from watchbill.ledger.verify import is_key_entry, judge_root
+from watchbill.ledger.verify import is_manifest, judge_root
 from watchbill.ledger.volume import read_opening, shard_path, shards, volumes
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -92,7 +92,7 @@ def _export_shard(path: Path, shard: int, archive: zipfile.ZipFile, start: int, 
     wanted: dict[int, Manifest] = {}
     key_entries = []
     for index, entry in enumerate(log.entries(0, size)):
-        if is_key_entry(entry):
+        if not is_manifest(entry):
             proof = tree.range_proof(index, index + 1, size, log.subtree)
             key_entries.append({"index": index, "entry": b64(entry), "proof": [b64(node) for node in proof]})
         else:
@@ -114,7 +114,7 @@ def _export_shard(path: Path, shard: int, archive: zipfile.ZipFile, start: int, 
     with archive.open(_info(f"{name}/frames"), "w", force_zip64=True) as file:
         for frame in _frames_between(folder, low, high, first, last):
             file.write(frame.signed + frame.mac)
-    manifests = [Manifest.decode(entry) for entry in entries if not is_key_entry(entry)]
+    manifests = [Manifest.decode(entry) for entry in entries if is_manifest(entry)]
     events = sum(manifest.count for manifest in manifests)
     return {"shard": shard, "first": first, "end": last, "segments": len(manifests), "events": events}
 

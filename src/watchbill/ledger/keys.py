@@ -70,7 +70,7 @@ class TailKey:
     _LAYOUT = struct.Struct(">Q32sI")
 
     def __init__(self, path: Path, *, create: bool) -> None:
-        self._path = path
+        self.path = path
         if create and not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             durable.create(path, self._record(0, os.urandom(32)))
@@ -101,7 +101,7 @@ class TailKey:
         if segment <= self.segment:
             return
         self._key, self.segment = self.key(segment), segment
-        fd = os.open(self._path, os.O_WRONLY)
+        fd = os.open(self.path, os.O_WRONLY)
         try:
             os.pwrite(fd, self._record(segment, self._key), 0)
         finally:

@@ -95,12 +95,14 @@ def open_key_entry(entry: bytes, root: Verifier, origin: str, current: bytes | N
     ``current`` is the log key before it, None at the log's first entry.
     """
     body = decode_entry(entry)
+    if body.get("kind") != "key":
+        raise ValueError(f"an entry of kind {body.get('kind')!r}, which this version does not know")
     try:
         signatures = body.pop("signatures")
         message = _KEY_CONTEXT + canonical.dumps(body)
         new, old = unb64(body["key"]), unb64(body["old"]) if body["old"] else None
         good = (
-            (body["kind"], body["v"], body["origin"], unb64(body["root"])) == ("key", 1, origin, root.key)
+            (body["v"], body["origin"], unb64(body["root"])) == (1, origin, root.key)
             and old == current
             and root.verifies(message, unb64(signatures["root"]))
             and (old is None or Verifier(origin, old).verifies(message, unb64(signatures["old"])))

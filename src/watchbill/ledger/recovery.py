@@ -10,7 +10,7 @@ from watchbill.ledger import tree
 from watchbill.ledger.frames import Frame, Kind
 from watchbill.ledger.keys import TailKey
 from watchbill.ledger.manifest import Manifest, Seal
-from watchbill.ledger.note import Checkpoint
+from watchbill.ledger.note import Checkpoint, Verifier, open_note
 from watchbill.ledger.pending import PendingSegment
 from watchbill.ledger.segment import decode_group
 from watchbill.ledger.sources import Sources
@@ -33,7 +33,7 @@ class State:
     pending: list[PendingSegment] = field(default_factory=list)
 
 
-def recover(shard: int, path: Path, tail: TailKey, now: int) -> State | None:
+def recover(shard: int, path: Path, tail: TailKey, signer: Verifier, now: int) -> State | None:
     """Take up a shard; None if nothing was ever acknowledged in it. Raises LedgerError if what was durable is damaged."""
     head = Head.read(path)
     last = _last_volume(path, head)
@@ -46,7 +46,7 @@ def recover(shard: int, path: Path, tail: TailKey, now: int) -> State | None:
     except BaseException:
         volume.close()
         raise
-    _check_checkpoint(state.log)
+    _check_checkpoint(state.log, signer)
     return state
 
 
@@ -68,7 +68,7 @@ def _last_volume(path: Path, head: Head | None) -> VolumePath | None:
     return here[0]
 
 
-def _check_checkpoint(log: Log) -> None:
+def _check_checkpoint(log: Log, signer: Verifier) -> None:
     """Refuse to go on behind a head that was already signed: it would be a fork."""
     reader = TileReader(log.path)
     note = reader.checkpoint()
@@ -76,7 +76,7 @@ def _check_checkpoint(log: Log) -> None:
         return
     place = Place(str(log.path / "checkpoint"))
     try:
-        signed = Checkpoint.parse(note)
+        signed = Checkpoint.parse(open_note(note, signer))
     except ValueError as error:
         raise LedgerError(str(error), place=place, mend=_MEND) from error
     if signed.size > log.size:

@@ -142,7 +142,7 @@ class _ShardCheck:
                 raise LedgerError(
                     f"entry {index} of the log is not the one that its tile of hashes holds", place=Place(str(file))
                 )
-            if is_key_entry(entry):
+            if not is_manifest(entry):
                 try:
                     root = root or Verifier(ROOT_NAME, unb64(decode_entry(entry)["root"]))
                     key = open_key_entry(entry, root, signed.origin, key)
@@ -219,9 +219,9 @@ class _ShardCheck:
         return results
 
 
-def is_key_entry(entry: bytes) -> bool:
-    """Tell whether an entry names a key, without reading it whole."""
-    return b'"kind":"key"' in entry
+def is_manifest(entry: bytes) -> bool:
+    """Tell a segment's manifest from the other kinds of entries, without reading it whole."""
+    return b'"kind":"segment"' in entry
 
 
 def _opening(volume: VolumePath) -> Opening:

@@ -15,7 +15,7 @@ from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import durable, frames, machine, tree
 from watchbill.ledger.keys import TailKey, open_private, open_root_public, origin
 from watchbill.ledger.manifest import Seal, key_entry
-from watchbill.ledger.note import Checkpoint, public_bytes, sign
+from watchbill.ledger.note import Checkpoint, Verifier, public_bytes, sign
 from watchbill.ledger.pending import PendingSegment
 from watchbill.ledger.recovery import State, recover
 from watchbill.ledger.segment import Drop, Run
@@ -42,7 +42,7 @@ class Writer:
         self._origin = origin(root, shard)
         self._key = open_private(keys / "log.key")
         self._tail = TailKey.of(keys, shard, create=True)
-        state = recover(shard, path, self._tail, clock.now())
+        state = recover(shard, path, self._tail, Verifier(self._origin, public_bytes(self._key)), clock.now())
         fresh = state is None
         if state is None:
             state = self._first(root.key)
@@ -86,6 +86,10 @@ class Writer:
             ) from None
         try:
             return cls(lock, folder, shard, keys, clock)
+        except OSError as error:
+            os.close(lock)
+            mend = "make space, and let this user read and write there"
+            raise LedgerError(f"cannot open: {error}", place=Place(str(folder)), mend=mend, retry=True) from error
         except BaseException:
             os.close(lock)
             raise
@@ -181,6 +185,10 @@ class Writer:
 
     def _first(self, root_key: bytes) -> State:
         """Begin a shard: its first volume, and the log's first entry, by which the root names the log's key."""
+        if self._tail.segment:
+            what = f"the ledger is gone: the key of its tail says that {self._tail.segment} segments were sealed"
+            mend = f"restore it from a backup, or move {self._tail.path} away to begin anew"
+            raise LedgerError(what, place=Place(str(self._path)), mend=mend)
         opening = Opening(self._shard, 0, 0, 0, 0, "", Sources(), None, "first")
         volume = Volume.begin(self._path, opening, self._mac(0, opening.encode()))
         root = open_private(self._keys / "root.key", create=False)
