@@ -10,9 +10,11 @@ stored.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event as StopSignal
 from typing import NamedTuple
@@ -184,9 +186,28 @@ def open_ingest(data: DataDir, config: Config, clock: Clock) -> Ingest:
     return Ingest(data, config, catalog, rules, clock)
 
 
+@contextmanager
+def only_engine(data: DataDir) -> Iterator[bool]:
+    """Whether this process is the one that judges; the lock goes with it, however it ends."""
+    with (data.run / "engine.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
 def run(data: DataDir, config: Config, clock: Clock, stop: StopSignal) -> None:
-    """Judge until told to stop."""
-    ingest = open_ingest(data, config, clock)
+    """Judge until told to stop. Waits while another process (a replay without a server) judges."""
+    while not stop.is_set():
+        with only_engine(data) as alone:
+            if alone:
+                _run(open_ingest(data, config, clock), stop)
+        stop.wait(1)
+
+
+def _run(ingest: Ingest, stop: StopSignal) -> None:
     while not stop.is_set():
         if not ingest.step():
             stop.wait(_IDLE_SECONDS)
