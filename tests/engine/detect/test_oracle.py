@@ -175,7 +175,7 @@ def fieldref_of_lists(detection, fields):
     return "fieldref" in json.dumps(detection) and any(isinstance(value, list) for value in fields.values())
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(detections, min_size=1, max_size=4), st.lists(events, min_size=1, max_size=6))
 @example([{"s1": {"A": 1}, "s2": {"A": True}, "t1": {"A": "1"}, "condition": "1 of s* and not t1"}],
          [({"A": True}, ""), ({"A": 1}, ""), ({"A": 1.0}, ""), ({"A": "1"}, "")])  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -149,20 +151,20 @@ class Correlator:
         """Put arrivals into their groups; returns the groups that were touched."""
         correlation = _correlation(rule)
         fields = self._carried[rule.name]
+        group_by = {
+            name: [correlation.aliases.get(field, {}).get(name, field) for field in correlation.group_by]
+            for name in correlation.rules
+        }
         touched: dict[tuple[str, Criticality | None, tuple[str, ...]], list[Entry]] = defaultdict(list)
         for name, seen, carried, event in waiting:
             get = _getter(carried, event)
             tag = _tag(correlation, name, get)
             if tag is None:
                 continue
-            key = tuple(get(correlation.aliases.get(field, {}).get(name, field)) for field in correlation.group_by)
-            entry = msgspec.structs.replace(
-                seen,
-                tag=tag,
-                told=False,
-                fired=False,
-                carried={field: get(field) for field in fields} if fields else {},
-            )
+            entry = copy.copy(seen)  # the same event stands in other groups too, with marks of its own
+            entry.tag, entry.told, entry.fired = tag, False, False
+            entry.carried = {field: get(field) for field in fields} if fields else {}
+            key = tuple(map(get, group_by[name]))
             touched[rule.name, entry.criticality if correlation.tiers else None, key].append(entry)
         groups = []
         for where, entries in touched.items():
@@ -221,7 +223,7 @@ def _correlation(rule: Rule) -> Correlation:
 def _getter(carried: Mapping[str, str] | None, event: Event | None) -> Callable[[str], str]:
     if event is None:
         return lambda field: (carried or {}).get(field, "")
-    return lambda field: text_field(event, field)
+    return partial(text_field, event)
 
 
 def _tag(correlation: Correlation, name: str, get: Callable[[str], str]) -> str | None:

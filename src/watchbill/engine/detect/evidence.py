@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from watchbill.core.values import Criticality
 from watchbill.engine.detect.fields import lookup
@@ -25,29 +26,28 @@ _ENTITIES = {
     "group": ("group.name",),
     "app": ("app.name",),
     "file": ("file.path",),
-    "resource": ("resource.name", "resource.uid", "resources.name", "resources.uid"),
+    "resource": ("resource.name", "resource.uid"),
     "account": ("cloud.account.uid",),
 }
+_PATHS = tuple((path, entity) for entity, paths in _ENTITIES.items() for path in paths)
 _RANKS = {criticality: rank for rank, criticality in enumerate(Criticality)}
 
 
 def entities_of(event: Event) -> dict[str, tuple[str, ...]]:
     """Who and what an event involves."""
-    found = {}
+    found: dict[str, tuple[str, ...]] = {"host": (event.host,)} if event.host else {}
     fields = event.ocsf
-    for entity, paths in _ENTITIES.items():
-        values: list[str] = []
-        for path in paths:
-            value = fields.get(path)
-            if value is None and entity == "resource":
-                value = lookup(fields, path)
-            if value is None or value is MISSING or value == "":
-                continue
-            values += map(text_of, value) if isinstance(value, list) else (text_of(value),)
-        if values:
-            found[entity] = tuple(values)
-    if event.host and "host" not in found:
-        found["host"] = (event.host,)
+    for path, entity in _PATHS:
+        value = fields.get(path)
+        if value is None or value == "":
+            continue
+        values = (value,) if isinstance(value, str) else _texts(value)
+        found[entity] = (*found.get(entity, ()), *values) if entity != "host" else values
+    if "resources" in fields:
+        for path in ("resources.name", "resources.uid"):
+            value = lookup(fields, path)
+            if value is not MISSING:
+                found["resource"] = (*found.get("resource", ()), *_texts(value))
     return found
 
 
@@ -55,6 +55,10 @@ def weight_of(event: Event) -> int:
     """How many things an event stands for (OCSF's ``count``); 0 for a line that repeats what another has told."""
     count = event.ocsf.get("count", 1)
     return count if isinstance(count, int) and count >= 0 else 1
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(text_of(item) for item in (value if isinstance(value, list) else [value]) if item is not None)
 
 
 def united(parts: Iterable[dict[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:

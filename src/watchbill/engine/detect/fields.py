@@ -43,12 +43,14 @@ def _dig(value: Any, path: list[str]) -> Any:
 def text_field(event: Event, name: str) -> str:
     """A field's text for grouping and for people: OCSF first, then the source's own; "" when it is not there."""
     value = event.ocsf.get(name)
-    if value is None:
-        value = lookup(event.native, name)
-        if value is MISSING:
-            value = nested(event.ocsf, name) if "." in name else None
-        if value is None or value is MISSING:
-            return ""
     if isinstance(value, str):
         return value
+    if value is None:
+        value = event.native.get(name)
+    if value is None and "." in name:
+        value = nested(event.ocsf, name)
+        if value is MISSING:
+            value = nested(event.native, name)
+    if value is None or value is MISSING:
+        return ""
     return ", ".join(map(text_of, value)) if isinstance(value, list) else text_of(value)
