@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
-from django.http import StreamingHttpResponse
+from asgiref.sync import sync_to_async
+from django.http import HttpResponse, StreamingHttpResponse
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -19,7 +20,7 @@ class _Line:
         return text
 
 
-def as_csv(name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> StreamingHttpResponse:
+def as_csv(name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> HttpResponse:
     """A CSV file (RFC 4180). Cells that a spreadsheet would run as formulas get an apostrophe before them."""
 
     def lines() -> Iterator[str]:
@@ -31,7 +32,7 @@ def as_csv(name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]])
     return _file(lines(), "text/csv; charset=utf-8", f"{name}.csv")
 
 
-def as_json_lines(name: str, rows: Iterable[Mapping[str, Any]]) -> StreamingHttpResponse:
+def as_json_lines(name: str, rows: Iterable[Mapping[str, Any]]) -> HttpResponse:
     """One JSON object a line."""
     encoder = msgspec.json.Encoder()
     return _file((encoder.encode(row) + b"\n" for row in rows), "application/x-ndjson", f"{name}.jsonl")
@@ -42,5 +43,21 @@ def _cell(value: Any) -> str:
     return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
 
 
-def _file(content: Iterable[str | bytes], kind: str, name: str) -> StreamingHttpResponse:
-    return StreamingHttpResponse(content, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+def _file(content: Iterable[str | bytes], kind: str, name: str) -> HttpResponse:
+    return given(content, kind, name)
+
+
+def given(content: Iterable[str | bytes], kind: str, name: str, *, size: int | None = None) -> HttpResponse:
+    """A file to keep, streamed: under ASGI a blocking iterator is asked in a thread, a piece at a time."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    if size is not None:
+        headers["Content-Length"] = str(size)
+    answer = StreamingHttpResponse(_threaded(content), content_type=kind, headers=headers)
+    return cast(HttpResponse, answer)
+
+
+async def _threaded(content: Iterable[str | bytes]) -> AsyncIterator[str | bytes]:
+    pieces = iter(content)
+    ask = sync_to_async(lambda: next(pieces, None), thread_sensitive=True)
+    while (piece := await ask()) is not None:
+        yield piece

@@ -9,10 +9,11 @@ from django.conf import settings
 from watchbill.core.config import Config
 from watchbill.core.paths import DataDir
 from watchbill.engine.catalog import Catalog
-from watchbill.engine.detect import RuleSet, load_rules
+from watchbill.engine.detect import RuleSet
 from watchbill.engine.frameworks import Control, Framework
+from watchbill.flows import content
+from watchbill.flows.prepare import FRAMEWORK
 from watchbill.lake import Lake
-from watchbill.ledger import Reader
 
 
 def data() -> DataDir:
@@ -27,17 +28,17 @@ def config() -> Config:
 
 @cache
 def catalog() -> Catalog:
-    return Catalog.load("watchbill.content", rule_folders=[data().root / folder for folder in config().detect.rules])
+    return content.installed(data(), config())
 
 
 @cache
 def ruleset() -> RuleSet:
-    return load_rules(catalog().rule_files)
+    return content.rules(catalog())
 
 
 @cache
 def framework() -> Framework:
-    return catalog().framework("iso27001_2022")
+    return catalog().framework(FRAMEWORK)
 
 
 @cache
@@ -50,7 +51,3 @@ def requirements() -> dict[str, Control]:
 def lake() -> Lake:
     return Lake(data().lake)
 
-
-def reader(shard: int) -> Reader:
-    """A reader of its own for each request: it holds open files."""
-    return Reader(data().ledger, shard)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
+from watchbill.core.clock import SystemClock
+from watchbill.flows.prove import DAMAGED, VERIFIED, verify
 from watchbill.ledger import shards
 from watchbill.ledger.keys import fingerprint, open_root_public
 from watchbill.ledger.note import Checkpoint
 from watchbill.ledger.tiles import TileReader
-from watchbill.ledger.verify import verify_ledger
 from watchbill.ledger.volume import Head, shard_path, volumes
-from watchbill.state.trail import actions as trail
 from watchbill.state.trail.queries import entries
 from watchbill.state.trail.values import Entry, TrailFilter
 from watchbill.web import installation
-from watchbill.web.access import now
 
-VERIFIED, DAMAGED = "ledger.verified", "ledger.damaged"
+log = logging.getLogger(__name__)
 _NAMES = {0: "what arrives", 1: "what was done"}
 
 
 class ShardState(NamedTuple):
-    """``head``: records on disk; ``sealed``: those in sealed segments; ``log_size``: entries that the log has signed."""
+    """``head``: durable records; ``sealed``: segments that are sealed; ``log_size``: entries that the log has signed."""
 
     number: int
     name: str
@@ -30,10 +31,6 @@ class ShardState(NamedTuple):
     sealed: int
     log_size: int
     size: int
-
-    @property
-    def unsealed(self) -> int:
-        return self.head - self.sealed
 
 
 def states() -> tuple[ShardState, ...]:
@@ -50,7 +47,7 @@ def states() -> tuple[ShardState, ...]:
     return tuple(found)
 
 
-def _log_size(path: Any) -> int:
+def _log_size(path: Path) -> int:
     text = TileReader(path).checkpoint()
     if not text:
         return 0
@@ -68,9 +65,8 @@ def root_fingerprint() -> str:
 
 
 def last_verification() -> Entry | None:
-    """The newest of both verdicts."""
-    found = [one for action in (VERIFIED, DAMAGED) for one in entries(TrailFilter(action=action, limit=1))]
-    return max(found, key=lambda one: one.at, default=None)
+    """The newest of all verdicts."""
+    return next(iter(verifications(1)), None)
 
 
 def verifications(limit: int = 20) -> list[Entry]:
@@ -86,6 +82,7 @@ class Verification:
         self._thread: threading.Thread | None = None
         self.done = 0
         self.total = 0
+        self.failure = ""
 
     @property
     def running(self) -> bool:
@@ -101,6 +98,7 @@ class Verification:
             if self.running:
                 return False
             self.done = self.total = 0
+            self.failure = ""
             self._thread = threading.Thread(target=self._run, args=(by,), name="verify", daemon=True)
             self._thread.start()
             return True
@@ -113,26 +111,16 @@ class Verification:
         from django.db import connections
 
         try:
-            verify(by, self._progress)
+            verify(installation.data(), SystemClock(), by=by, progress=self._progress, workers=1)
+        except Exception as error:
+            # It is shown on the page: a verification that could not run is no verdict.
+            log.exception("the verification could not run")
+            self.failure = f"the verification could not run: {error}"
         finally:
             connections.close_all()
 
     def _progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total
-
-
-def verify(by: str, progress: Any = None) -> bool:
-    """Verify everything and record the verdict on the trail; whether all of it is proven."""
-    data = installation.data()
-    report = verify_ledger(data.ledger, keys=data.keys, workers=1, progress=progress)
-    detail: dict[str, Any] = {
-        "events": report.events,
-        "shards": {str(one.shard): {"upto": one.end_position, "segments": one.segments, "unsealed": one.unsealed} for one in report.shards},
-        "findings": [f"{finding.place}: {finding.what}" for finding in report.findings[:20]],
-        "findings_total": len(report.findings),
-    }
-    trail.record(by, VERIFIED if report.ok else DAMAGED, "ledger", "all", detail, now())
-    return report.ok
 
 
 verification = Verification()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allauth.account import views as sign_in
 from django.urls import include, path, register_converter
 
 from watchbill.web.views import (
@@ -53,6 +54,16 @@ class FileForm(AlertStep):
 for name, converter in (("digits", Digits), ("step", AlertStep), ("bulk", BulkStep), ("form", FileForm)):
     register_converter(converter, name)
 
+#: Of allauth only what an installation needs whose people are invited: nobody signs up or resets a password by mail.
+_SIGN_IN = [
+    path("login/", sign_in.login, name="account_login"),
+    path("logout/", sign_in.logout, name="account_logout"),
+    path("inactive/", sign_in.account_inactive, name="account_inactive"),
+    path("signup/", sign_in.signup, name="account_signup"),
+    path("reauthenticate/", sign_in.reauthenticate, name="account_reauthenticate"),
+    path("password/change/", sign_in.password_change, name="account_change_password"),
+]
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("alerts", alerts.listing, name="alerts"),
@@ -100,7 +111,7 @@ urlpatterns = [
     path("theme", account.theme, name="theme"),
     path("setup/<str:secret>/", account.setup, name="setup"),
     path("live", live.live, name="live"),
-    path("account/", include("allauth.account.urls")),
+    path("account/", include(_SIGN_IN)),
     path("account/2fa/", include("allauth.mfa.urls")),
 ]
 

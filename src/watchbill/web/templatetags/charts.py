@@ -75,26 +75,29 @@ def _stack(bar: Bar, x: int, top: int, height: int) -> SafeString:
 
 
 @register.simple_tag
-def strip(days: Iterable[Day], title: str) -> SafeString:
-    """How a thing went, a cell a day; hovering tells, clicking opens that day as it was."""
-    cells, count = [], 0
+def strip(days: Sequence[Day], title: str) -> SafeString:
+    """How a thing went, a cell a day; hovering tells, clicking opens that day as it was.
+
+    Places are in percent, not scaled by a viewBox: the hatch of unknown days keeps its shape at any width.
+    """
+    cells, step = [], 100 / max(len(days), 1)
     for index, one in enumerate(days):
-        count += 1
-        fill = 'fill="url(#hatch)"' if one.kind == "unknown" else ""
+        y, height = _HEIGHTS.get(one.kind, (0, 28))
         rect = format_html(
-            '<g class="s-{0}"><title>{1}: {2}{3}</title><rect class="s-{0}" {4} x="{5}" y="{6}" width="7" height="{7}" rx="1"/></g>',
-            one.kind, one.label, "no record" if one.kind == "none" else one.kind, f" · {one.note}" if one.note else "",
-            format_html(fill) if fill else "", index * 10 + 1, *_HEIGHTS.get(one.kind, (0, 28)),
+            '<g><title>{0}: {1}{2}</title><rect class="s-{3}" {4} x="{5}%" y="{6}" width="{7}%" height="{8}" rx="1"/></g>',
+            one.label, "no record" if one.kind == "none" else one.kind, f" · {one.note}" if one.note else "", one.kind,
+            _fill(one.kind), f"{index * step:.3f}", y, f"{step * 0.72:.3f}", height,
         )  # fmt: skip
         cells.append(format_html('<a href="{}" tabindex="-1">{}</a>', one.url, rect) if one.url else rect)
-    return format_html(
-        '<div class="strip"><svg viewBox="0 0 {} 28" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg></div>',
-        max(count * 10, 1), title, _join(cells),
-    )  # fmt: skip
+    return format_html('<div class="strip"><svg role="img" aria-label="{}">{}</svg></div>', title, _join(cells))
 
 
-#: (y, height): the states are told apart by height too, so that no day is told by colour alone.
-_HEIGHTS = {"proven": (0, 28), "attested": (0, 28), "failing": (0, 28), "stale": (10, 18), "none": (22, 6)}
+#: (y, height): failing days stand tall, stale ones lower, so that no day is told by its colour alone.
+_HEIGHTS = {"failing": (0, 28), "unknown": (6, 22), "stale": (10, 18), "proven": (6, 22), "attested": (6, 22), "none": (24, 4)}
+
+
+def _fill(kind: str) -> SafeString:
+    return format_html('fill="{}"', "url(#hatch)") if kind == "unknown" else format_html("")
 
 
 @register.simple_tag
@@ -121,17 +124,16 @@ def measure(parts: Iterable[Part], title: str) -> SafeString:
     total = sum(part.value for part in kept) or 1
     x, rects = 0.0, []
     for part in kept:
-        wide = part.value / total * 400
-        fill = format_html('fill="url(#hatch)"') if part.kind == "unknown" else ""
+        wide = part.value / total * 100
         rects.append(
-            format_html('<rect class="s-{}" {} x="{}" y="0" width="{}" height="10"><title>{} {}</title></rect>',
-                        part.kind, fill, f"{x:.2f}", f"{max(wide - 1.5, 0.5):.2f}", part.value, part.kind)  # fmt: skip
+            format_html(
+                '<rect class="s-{}" {} x="{}%" y="0" width="{}%" height="100%"><title>{} {}</title></rect>',
+                part.kind, _fill(part.kind), f"{x:.2f}", f"{max(wide - 0.3, 0.3):.2f}", part.value, part.kind,
+            )  # fmt: skip
         )
         x += wide
-    return format_html(
-        '<svg class="measure" viewBox="0 0 400 10" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
-        f"{title}: " + ", ".join(f"{part.value} {part.kind}" for part in kept), _join(rects),
-    )  # fmt: skip
+    said = ", ".join(f"{part.value} {part.kind}" for part in kept) or "none"
+    return format_html('<svg class="measure" role="img" aria-label="{}">{}</svg>', f"{title}: {said}", _join(rects))
 
 
 def _join(pieces: Iterable[SafeString]) -> SafeString:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
@@ -18,6 +18,7 @@ from watchbill.ledger import Reader, StoredRecord
 from watchbill.state.accounts.permissions import may
 from watchbill.web import installation
 from watchbill.web.access import actor, needs, now
+from watchbill.web.files import given
 from watchbill.web.paging import Choice, Facet
 from watchbill.web.templatetags.charts import Bar, Part
 
@@ -111,7 +112,7 @@ def export(request: HttpRequest, form: str) -> HttpResponse:
     content = installation.lake().export(request.GET.get("q", ""), start, end, form)
     kind = {"csv": "text/csv; charset=utf-8", "json": "application/x-ndjson"}[form]
     name = f"events.{'csv' if form == 'csv' else 'jsonl'}"
-    return StreamingHttpResponse(content, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})  # type: ignore[return-value]  # a streaming response is a response to Django
+    return given(content, kind, name)
 
 
 def evidence(request: HttpRequest, shard: int, position: int) -> dict[str, Any] | None:

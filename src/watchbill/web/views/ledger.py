@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from watchbill.core.clock import SystemClock
 from watchbill.core.times import parse_range, rfc3339
-from watchbill.ledger.bundle import export_bundle
-from watchbill.state.trail import actions as trail
+from watchbill.flows.export import export as write_bundle
 from watchbill.web import installation, ledger_state
 from watchbill.web.access import actor, needs, now
+from watchbill.web.files import given
 
 _CHUNK = 1 << 16
 
@@ -52,17 +53,12 @@ def export(request: HttpRequest) -> HttpResponse:
     os.close(handle)
     path = Path(name)
     try:
-        held = export_bundle(data.ledger, data.keys, path, start, end)
-        detail = {"from": rfc3339(start), "to": rfc3339(end), "shards": [{"shard": one["shard"], "events": one["events"]} for one in held["shards"]]}
-        trail.record(actor(request).email, "export.made", "export", f"{rfc3339(start)}/{rfc3339(end)}", detail, moment)
+        write_bundle(data, path, start, end, SystemClock(), by=actor(request).email)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     stamp = rfc3339(moment)[:19].replace(":", "")
-    answer = StreamingHttpResponse(_given_away(path), content_type="application/zip")
-    answer["Content-Disposition"] = f'attachment; filename="watchbill-{stamp}.zip"'
-    answer["Content-Length"] = str(path.stat().st_size)
-    return answer  # type: ignore[return-value]  # a streaming response is a response to Django
+    return given(_given_away(path), "application/zip", f"watchbill-{stamp}.zip", size=path.stat().st_size)
 
 
 def _given_away(path: Path) -> Iterator[bytes]:

@@ -34,7 +34,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     context = {
         "rules": [(name, info, fired.get(name, 0)) for name, info in shown],
         "total": len(infos),
-        "problems": (*installation.catalog().problems, *ruleset.problems),
+        "problems": ruleset.problems,
         "facets": (
             facet(request, "severity", "Severity", counts["severity"].items(), marked=True),
             facet(request, "owner", "Owner", counts["owner"].items()),
