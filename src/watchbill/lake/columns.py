@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import orjson
 
 from watchbill.core.clock import DAY
-from watchbill.sdk.events import Event
 
 if TYPE_CHECKING:
     from arro3.core import Array, RecordBatch, Schema
@@ -39,6 +38,22 @@ _LEFT_OUT = frozenset(HOT.values()) | _DERIVED | {"device.hostname"}
 MESSAGE_LIMIT = 32_768
 _CUT = " … [cut here; the raw record has all of it]"
 OCSF_VERSION = "1.8.0"
+
+
+class Event(Protocol):
+    """What the lake reads of an event (watchbill.sdk.Event is one): times in UTC nanoseconds, ``ocsf`` flat."""
+
+    class_uid: int
+    ocsf: dict[str, Any]
+    message: str
+    time: int
+    host: str
+    parser: str
+    source: str
+    received: int
+    shard: int
+    position: int
+    flaw: str
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -12,14 +12,13 @@ import orjson
 
 from watchbill.core.errors import QueryError
 from watchbill.core.times import rfc3339
-from watchbill.lake.columns import HOT, Row
+from watchbill.lake.columns import HOT, Event, Row
 from watchbill.lake.duck import Duck
 from watchbill.lake.query import parse
 from watchbill.lake.results import Facets, Histogram, SearchResult
 from watchbill.lake.search import Scope, Searcher
 from watchbill.lake.table import TARGET_SIZE, EventTable
 from watchbill.lake.words import WordLists
-from watchbill.sdk.events import Event
 
 #: Seconds that a search may take before it answers with what it has; twice as many are the most it takes.
 PATIENCE = 0.5

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from watchbill.core.errors import LakeError
 from watchbill.lake import columns
-from watchbill.sdk.events import Event
+from watchbill.lake.columns import Event
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, WriterProperties

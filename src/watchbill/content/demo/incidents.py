@@ -9,7 +9,7 @@ from watchbill.content.demo.company import CLOUD
 from watchbill.content.demo.lines import AUTH, LOCAL, Day, user
 from watchbill.core.clock import DAY, HOUR, MINUTE
 
-SATURDAY, ANY_DAY = 5, -1
+ANY_DAY, TUESDAY, WEDNESDAY, THURSDAY, SATURDAY = -1, 1, 2, 3, 5
 
 
 class Incident(NamedTuple):
@@ -221,11 +221,11 @@ def _last_words(day: Day, at: float) -> None:
 
 INCIDENTS = (
     Incident("brute-force", "A guessed password lets an attacker into the customer portal", "web-02", 24, 3, 12, ("failed_logins_by_address", "login_success_after_failures"), _guessed_password),
-    Incident("administrator-added", "A planner becomes administrator of the ERP without a ticket", "erp-app-01", 20, 16, 41, ("administrator_added",), _administrator),
+    Incident("administrator-added", "A planner becomes administrator of the ERP without a ticket", "erp-app-01", 18, 16, 41, ("administrator_added",), _administrator, weekday=TUESDAY),
     Incident("logging-stopped", "Logging is stopped for forty minutes on the finance database", "fin-db-01", 17, 17, 26, ("logging_stopped",), _logging_stopped, quiet=40),
-    Incident("service-account", "A person signs in with the deployment's service account", "app-03", 13, 11, 8, ("service_account_interactive",), _service_account),
+    Incident("service-account", "A person signs in with the deployment's service account", "app-03", 11, 11, 8, ("service_account_interactive",), _service_account, weekday=WEDNESDAY),
     Incident("off-hours", "Somebody opens the personnel database at night", "hr-db-01", 10, 2, 47, ("off_hours_access",), _off_hours),
     Incident("firewall", "A firewall rule is added on a Saturday night, outside its window", "fw-01", 3, 19, 22, ("firewall_changed",), _firewall, weekday=SATURDAY),
-    Incident("public-bucket", "The archive of designs is opened to the whole internet", CLOUD, 4, 9, 53, ("cloud_storage_made_public",), _bucket),
+    Incident("public-bucket", "The archive of designs is opened to the whole internet", CLOUD, 2, 9, 53, ("cloud_storage_made_public",), _bucket, weekday=THURSDAY),
     Incident("silent-source", "The backup server is not heard from any more", "backup-01", 2, 4, 5, ("source_silent",), _last_words, quiet=-1),
 )  # fmt: skip
