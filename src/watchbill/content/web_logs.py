@@ -15,7 +15,7 @@ from watchbill.core.times import from_datetime
 from watchbill.sdk import Event, Line, LogSource, ocsf
 
 _ACCESS = re.compile(
-    r'(.{1,600}?) \[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "((?:[^"\\]|\\.)*+)" (\d{3}|-) (\d+|-)'
+    r'(.{1,600}?) \[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "((?:[^"\\]|\\.)*+)" (\d{3}|-) (\d+|-)'
     r'(?: "((?:[^"\\]|\\.)*+)" "((?:[^"\\]|\\.)*+)")?(.*)$'
 )
 _REQUEST = re.compile(r"(\S+) (.*?)(?: HTTP/(\d(?:\.\d)?))?$")
@@ -113,4 +113,4 @@ def is_public(address: str) -> bool:
 def is_access(text: str) -> bool:
     """Whether the line could be an access log's: a bracketed date before a quoted request."""
     at = text.find("[", 0, 600)
-    return at > 0 and text[at + 3 : at + 4] == "/" and _ACCESS.match(text) is not None
+    return at > 0 and "/" in text[at + 2 : at + 4] and _ACCESS.match(text) is not None

@@ -40,16 +40,18 @@ class Stamps:
 
     def read(self, text: str, received: int) -> int:
         """Return UTC nanoseconds. A time without a year is of the latest year not after ``received`` + 1 day."""
-        if text[0].isdigit() and text[4] in "-/":
-            return self._iso(text)
         day = received // DAY
+        if day == self._day:
+            found = self._memo.get(text)
+            if found is not None:
+                return found
+        if text[4] in "-/":
+            return self._iso(text)
         if day != self._day or len(self._memo) > _MEMO:
             self._memo.clear()
             self._day = day
-        found = self._memo.get(text)
-        if found is None:
-            # The memo holds for the whole day of receipt, so the bound must be the day's, not the moment's.
-            found = self._memo[text] = self._bsd(text, day * DAY)
+        # The memo holds for the whole day of receipt, so the bound must be the day's, not the moment's.
+        found = self._memo[text] = self._bsd(text, day * DAY)
         return found
 
     def _bsd(self, text: str, anchor: int) -> int:

@@ -9,7 +9,7 @@ from watchbill.content import web_logs
 from watchbill.sdk import Event, Line, LogSource, Parser, Sample, ocsf
 
 SOURCE = LogSource("", "nginx", "webserver")
-_ERROR = re.compile(r"(?:\S+ nginx: )?(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w+)\] (\d+)[#:](\d+)(?::| )(?: ?\*(\d+))? ?(.*)")
+_ERROR = re.compile(r"(?:\S+ nginx: )?(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w+)\] (?:(\d+)[#:](\d+)(?::| |$)(?: ?\*(\d+))?)? ?(.*)")
 # What nginx appends. Names and referrers come from the peer and may imitate it, so the whole tail must fit.
 _TAIL = (
     r', client: ([^,\s"]+)(?:, server: ([^,"]*))?(?:, (?:sub)?request: "([^"]*)")?(?:, upstream: "[^"]*")?'
@@ -42,7 +42,7 @@ def parse(line: Line) -> Event | None:
 
 def _error(line: Line, match: re.Match[str]) -> Event:
     _, level, pid, tid, connection, text = match.groups()
-    native: dict[str, Any] = {"level": level, "pid": pid, "tid": tid, "connection": connection or "", "message": text}
+    native: dict[str, Any] = {"level": level, "pid": pid or "", "tid": tid or "", "connection": connection or "", "message": text}
     # A refused name may imitate the tail, so there the last one counts; elsewhere only the end can be the peer's.
     tail = _FIRST_TAIL.match(text) or (_LAST_TAIL.match(text) if text.startswith(("user ", "PAM")) else None)
     said, client = text, ""

@@ -29,7 +29,7 @@ _BRACKETED = re.compile(rf"(?:<(\d{{1,3}})>)?({_STAMP}) +{_HOST}\[([^\]\s]+)\]()
 _NO_COLON = re.compile(rf"(?:<(\d{{1,3}})>)?({_STAMP}) +{_HOST}([^\s:\[\]]+)\[(\d+)\] (.*)", re.DOTALL)
 _NO_TAG = re.compile(rf"(?:<(\d{{1,3}})>)?({_STAMP}) +([^\s:\[\]]+)()() (.*)", re.DOTALL)
 _NO_TIME = re.compile(rf"(?:<(\d{{1,3}})>)?()(?:(\S+) )?([\w./()-]+)\[(\d+)\]: ?(.*)", re.DOTALL)
-_ONLY_PRI = re.compile(r"<(\d{1,3})>()()(?:([\w./()-]+)(?:\[(\d+)\])?: )?(.*)", re.DOTALL)
+_ONLY_PRI = re.compile(r"<(\d{1,3})>()()(?:([A-Za-z_][\w./()-]*)(?:\[(\d+)\])?: )?(.*)", re.DOTALL)
 _RFC5424 = re.compile(
     r"<(\d{1,3})>[1-9]\d{0,2} (\S+) (\S+) (\S+) (\S+) (\S+) "
     r'(?:-|(?:\[(?:[^\]"\\]|\\.|"(?:[^"\\]|\\.)*+")*+\])++)(?: (.*))?',
@@ -47,8 +47,17 @@ _FALLBACKS = (_SPACED, _BRACKETED, _NO_COLON, _NO_TAG)
 def decode_line(text: str, received: int, stamps: Stamps) -> Line:
     """Return the line without its header; never fails: at the least, all of it is text."""
     match = _COMMON.match(text)
-    if match and not _log4j(match):
-        return _line(match, received, stamps)
+    if match:
+        pri, stamp, host, app, pid, rest = match.groups()
+        # The commonest form first: a month's name, nothing odd in the tag or at the start of the text.
+        if stamp[3] == " " and app[-1] != ")" and rest[:1] != "[":
+            time = stamps.read(stamp, received)
+            if pri is None:
+                return Line(rest, received, time, host or "", app, pid or "")
+            number = int(pri)
+            return Line(rest, received, time, host or "", app, pid or "", number >> 3, number & 7)
+        if not _log4j(match):
+            return _line(match, received, stamps)
     if text.startswith("<"):
         if match := _RFC5424.match(text):
             return _rfc5424(match, received, stamps)

@@ -30,14 +30,23 @@ def decode_object(text: str) -> dict[str, Any]:
     if text.count("{") + text.count("[") > DEPTH and _depth(text) > DEPTH:
         raise Flawed(f"JSON nested deeper than {DEPTH} levels")
     try:
-        value = _decoder.decode(text)
+        value = _decoder.decode(text.strip("\0"))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Flawed(f"malformed or truncated JSON: {str(error)[:160]}") from None
     if not isinstance(value, dict):
         raise Flawed("JSON, but no object")
     if _BIG.search(text) and _out_of_range(value):
         raise Flawed("JSON number out of the 64-bit range")
-    return value
+    return _without_nul(value) if "\\u0000" in text else value
+
+
+def _without_nul(value: Any) -> Any:
+    """Spell NUL, which neither Arrow's consumers nor terminals bear, as text."""
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    return value.replace("\0", "\\x00") if isinstance(value, str) else value
 
 
 def _depth(text: str) -> int:

@@ -13,7 +13,7 @@ from watchbill.engine.normalise.journald import is_journal, journal_line
 from watchbill.engine.normalise.jsontext import Flawed, decode_object, looks_like_object
 from watchbill.engine.normalise.peers import Peers
 from watchbill.engine.normalise.routing import Router
-from watchbill.engine.normalise.text import decode
+from watchbill.engine.normalise.text import decode, decode_json
 from watchbill.engine.timestamps import Stamps, zone
 from watchbill.sdk import Event, Line, Parser, ocsf
 
@@ -132,17 +132,19 @@ def read_line(
     if len(raw) > LONGEST:
         return Line(decode(raw[:_MESSAGE]), received), f"record of {len(raw)} bytes, the limit is {LONGEST}"
     text = decode(raw)
-    line = Line(text, received) if text.startswith("{") else decode_line(text, received, stamps)
+    line = Line(text, received) if text[:1] == "{" else decode_line(text, received, stamps)
     flaw = ""
-    if line.text.startswith("{") and looks_like_object(line.text):
+    first = line.text[:1]
+    if first == "{" and looks_like_object(line.text):
         try:
-            line.data = decode_object(line.text)
+            # The whole record as it was: line breaks between tokens are white space, not control characters.
+            line.data = decode_object(decode_json(raw) if line.text is text else line.text)
         except Flawed as error:
             flaw = str(error)
         else:
             if line.text is text and is_journal(line.data):
                 line = journal_line(line.data, received)
-    elif not line.text and not line.app:
+    elif not first and not line.app:
         flaw = "an empty record"
     line.format = format_id
     line.source = source

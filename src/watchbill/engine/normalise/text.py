@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 #: Control characters (C0 but the tab, DEL, C1) to their \xNN spelling: nothing in a log may move a cursor.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
+_SURROGATE = re.compile("[\udc80-\udcff]")
 _LINE_END = "\r\n\0"
 
 
@@ -13,8 +16,19 @@ def decode(raw: bytes) -> str:
         text = raw.decode()
     except UnicodeDecodeError:
         text = raw.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     text = text.rstrip(_LINE_END)
     return text if text.isprintable() else safe(text)
+
+
+def decode_json(raw: bytes) -> str:
+    r"""Decode a JSON record: an undecodable byte becomes \\xNN, which reads \xNN once the JSON is decoded."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        # Surrogates stand for the bad bytes until they are spelled.
+        return _SURROGATE.sub(lambda match: f"\\\\x{ord(match[0]) - 0xDC00:02x}", raw.decode("utf-8", "surrogateescape"))
 
 
 def safe(text: str) -> str:
