@@ -5,7 +5,7 @@
     journal, door   ─┘
 
 A receiver that fails is started again, more and more slowly, while the others go on. What the operator should know
-stands in run/collect-status.json, written anew about every second.
+stands in run/collect-status.json, written anew about twice a second.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ async def receive(data: DataDir, config: Config, clock: Clock, stop: threading.E
     try:
         while not stop.is_set():
             await receivers.save()
-            for _ in range(10):
+            for _ in range(5):
                 await asyncio.sleep(0.1)
                 if stop.is_set():
                     break

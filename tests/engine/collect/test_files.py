@@ -219,9 +219,9 @@ def test_long_lines(collecting, tmp_path):
 @pytest.mark.parametrize(
     ("make", "state", "word"),
     [
-        (lambda path: None, "waiting", "not there"),
+        (lambda _path: None, "waiting", "not there"),
         (lambda path: path.mkdir(), "unreadable", "a directory"),
-        (lambda path: os.mkfifo(path), "unreadable", "a pipe"),
+        (os.mkfifo, "unreadable", "a pipe"),
     ],
 )
 def test_what_cannot_be_followed_is_said(collecting, tmp_path, make, state, word):

@@ -83,7 +83,22 @@ def _matching(root: Path, pattern: str) -> list[Path]:
 
 
 def _may_enter(folder: Path) -> bool:
-    return not folder.is_dir() or os.access(folder, os.R_OK | os.X_OK)
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None or os.access(folder, os.X_OK, effective_ids=True)
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+
+
+def _may_read(path: Path) -> bool:
+    """Try it: access lists and mandatory access control have a say too."""
+    try:
+        path.open("rb").close()
+    except OSError:
+        return False
+    return True
 
 
 def _judge(path: Path, form: str, *, repeats: bool) -> Discovery:
@@ -99,7 +114,7 @@ def _judge(path: Path, form: str, *, repeats: bool) -> Discovery:
         return Discovery("file", name, "unreadable", reason, form)
     if repeats:
         return Discovery("file", name, "left", "the journal carries the same records", form)
-    if not os.access(path, os.R_OK):
+    if not _may_read(path):
         return Discovery("file", name, "unreadable", f"no permission to read it: {mend_for(path)}", form)
     return Discovery("file", name, "found", "", form)
 
@@ -112,4 +127,4 @@ def _has_journal(folder: Path) -> bool:
 
 
 def _is_readable_journal(folder: Path) -> bool:
-    return any(os.access(path, os.R_OK) for path in folder.glob("*/system*.journal"))
+    return any(_may_read(path) for path in folder.glob("*/system*.journal"))

@@ -1,0 +1,249 @@
+"""The receive process, as a process, with real senders."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from watchbill.core.paths import DataDir
+from watchbill.engine.collect import DoorClient
+from watchbill.ledger import Reader
+
+PROGRAM = """
+import signal, sys, threading
+from watchbill.core.clock import SystemClock
+from watchbill.core.config import Config
+from watchbill.core.paths import DataDir
+from watchbill.flows.receive import run
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+data = DataDir(sys.argv[1])
+run(data, Config.load(data), SystemClock(), stop)
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Receive:
+    """An installation and its receive process."""
+
+    def __init__(self, root: Path, **files: Path) -> None:
+        self.data = DataDir(root).create()
+        self.port = free_port()
+        followed = "".join(f'[[collect.files]]\npath = "{path}"\nname = "{name}"\n' for name, path in files.items())
+        syslog = f"[syslog]\ntcp_port = {self.port}\nudp_port = {self.port}\n"
+        self.data.config.write_text(f"{syslog}[collect]\ndiscover = false\n{followed}")
+        self.reader = Reader(self.data.ledger, 0)
+        self.process: subprocess.Popen | None = None
+
+    def start(self, ready: str = "syslog-tcp") -> None:
+        log = (self.data.logs / "receive.log").open("ab")
+        command = [sys.executable, "-c", PROGRAM, str(self.data.root)]
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONWARNINGS": ""})
+        log.close()
+        self.until(lambda: self.state(f"receiver:{ready}", pid=self.process.pid) == "listening")
+
+    def end(self, number=signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def status(self) -> dict:
+        try:
+            return json.loads((self.data.run / "collect-status.json").read_text())
+        except FileNotFoundError:
+            return {"pid": 0, "sources": [], "ledger": {"trouble": ""}}
+
+    def state(self, name: str, pid: int = 0) -> str:
+        status = self.status()
+        if pid and status["pid"] != pid:
+            return ""
+        return next((source["state"] for source in status["sources"] if source["name"] == name), "")
+
+    def stored(self, transport: str) -> list[bytes]:
+        records = [record for record in self.reader.read(0, 1_000_000) if record.source]
+        wanted = {n for n in {r.source for r in records} if self.reader.source(n).transport == transport}
+        return [record.raw for record in records if record.source in wanted]
+
+    def until(self, condition, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            log = (self.data.logs / "receive.log").read_text()
+            assert self.process.poll() is None, log
+            assert time.monotonic() < deadline, f"in vain: {self.status()}\n{log}"
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def receiving(tmp_path):
+    """Make an installation with followed files (name=path); its process is ended after the test."""
+    made = []
+
+    def make(root: Path = tmp_path / "data", **files: Path) -> Receive:
+        made.append(Receive(root, **files))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.process is not None and one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+
+
+@pytest.fixture
+def rsyslog(tmp_path):
+    """Start a real rsyslogd with a configuration that reads the lines of a file; ended after the test."""
+    program = shutil.which("rsyslogd", path=os.environ["PATH"] + ":/usr/sbin")
+    if program is None:
+        why = "rsyslogd is not installed (apt-get install rsyslog)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+    running = []
+
+    def start(action: str, lines: Path) -> None:
+        folder = tmp_path / "rsyslog"
+        folder.mkdir()
+        config = folder / "rsyslog.conf"
+        config.write_text(
+            f'global(workDirectory="{folder}" maxMessageSize="64k")\nmodule(load="imfile" mode="polling" pollingInterval="1")\n'
+            f'input(type="imfile" file="{lines}" tag="app:" facility="local0" severity="info")\n{action}\n'
+        )
+        command = [program, "-n", "-f", str(config), "-i", str(folder / "pid")]
+        log = (folder / "log").open("wb")
+        running.append(subprocess.Popen(command, stdout=log, stderr=log))
+        log.close()
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("action", "transport"),
+    [
+        ('protocol="tcp" tcp_framing="octet-counted" template="RSYSLOG_SyslogProtocol23Format"', "syslog-tcp"),
+        ('protocol="tcp" tcp_framing="traditional" template="RSYSLOG_TraditionalForwardFormat"', "syslog-tcp"),
+        ('protocol="udp" template="RSYSLOG_ForwardFormat"', "syslog-udp"),
+    ],
+)
+def test_rsyslog_sends_and_all_of_it_is_there(receiving, rsyslog, tmp_path, action, transport):
+    """A real rsyslogd, by TCP in both framings and by UDP: every message once, in order."""
+    lines = tmp_path / "lines.log"
+    lines.write_text("".join(f"message number {number} of the test\n" for number in range(2_000)))
+    here = receiving()
+    here.start()
+    rsyslog(f'action(type="omfwd" target="127.0.0.1" port="{here.port}" {action})', lines)
+    here.until(lambda: here.reader.head() >= 2_001)
+    messages = [raw for raw in here.stored(transport) if b" of the test" in raw]
+    assert [int(raw.split(b"number ")[1].split()[0]) for raw in messages] == list(range(2_000))
+    assert all(raw.startswith(b"<134>") for raw in messages)
+    assert here.end() == 0
+
+
+def test_the_end_commits_what_was_taken(receiving, tmp_path):
+    """SIGTERM right after the last byte: all of it is stored, positions are saved, nothing is read again."""
+    log = tmp_path / "app.log"
+    log.write_text("".join(f"line {number}\n" for number in range(1_000)))
+    here = receiving(app=log)
+    here.start()
+    here.until(lambda: here.reader.head() > 1_000)
+    with socket.create_connection(("127.0.0.1", here.port)) as sock:
+        sock.sendall(b"".join(b"<13>line %d\n" % number for number in range(5_000)))
+    assert here.end() == 0
+    assert len(here.stored("syslog-tcp")) == 5_000
+    here.start()
+    with log.open("a") as handle:
+        handle.write("line 1000\n")
+    here.until(lambda: len(here.stored("file")) > 1_000)
+    assert here.stored("file") == [b"line %d" % number for number in range(1_001)]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_kill_loses_nothing_that_was_acknowledged(receiving, tmp_path, seed):
+    """kill -9 again and again while files grow and the door is used: files are there exactly once, and whatever
+    the door acknowledged is there.
+    """
+    chance = random.Random(seed)
+    logs = {name: tmp_path / f"{name}.log" for name in ("one", "two")}
+    here = receiving(**logs)
+    written: dict[str, list[bytes]] = {name: [] for name in logs}
+    acknowledged: list[bytes] = []
+    for life in range(3):
+        here.start()
+        with DoorClient.connect(here.data.run / "door.sock") as door:
+            door.hello("client", "replay")
+            for step in range(chance.randrange(2, 8)):
+                for name, path in logs.items():
+                    lines = [f"{name} {life} {step} {chance.randrange(3)}".encode() for _ in range(100)]
+                    written[name] += lines
+                    with path.open("ab") as handle:
+                        handle.write(b"\n".join(lines) + b"\n")
+                with socket.create_connection(("127.0.0.1", here.port)) as sock:
+                    sock.sendall(b"<13>noise\n" * 200)
+                batch = [b"door %d %d %d" % (life, step, number) for number in range(100)]
+                door.send(batch)
+                door.flush()
+                acknowledged += batch
+                time.sleep(chance.random() * 0.3)
+            here.end(signal.SIGKILL)
+    here.start()
+    with logs["one"].open("ab") as handle:
+        handle.write(b"the end\n")
+    everything = Counter(written["one"] + written["two"] + [b"the end"])
+    here.until(lambda: len(here.stored("file")) >= everything.total())
+    time.sleep(0.5)
+    assert Counter(here.stored("file")) == everything
+    assert not Counter(acknowledged) - Counter(here.stored("replay"))
+    assert here.end() == 0
+
+
+def test_a_full_disk_is_waited_for(receiving, tmp_path):
+    """Receivers pause, the operator sees why, and once there is room everything that was sent is stored."""
+    log = tmp_path / "app.log"
+    log.touch()
+    here = receiving(app=log)
+    here.start()
+    pid = here.process.pid
+    hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1 << 20, hard))
+    lines = [f"{number} {random.Random(number).randbytes(400).hex()}".encode() for number in range(6_000)]
+    log.write_bytes(b"\n".join(lines) + b"\n")
+    here.until(lambda: "too large" in here.status()["ledger"]["trouble"])
+    with DoorClient.connect(here.data.run / "door.sock") as door:
+        door.hello("client", "replay")
+        door.send([b"waits"])
+        time.sleep(0.5)
+        assert not here.stored("replay")
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        assert door.flush() == 1
+    here.until(lambda: len(here.stored("file")) == 6_000 and not here.status()["ledger"]["trouble"])
+    assert here.stored("file") == lines
+    assert here.stored("replay") == [b"waits"]
+    assert here.end() == 0
+
+
+def test_a_taken_port_stops_nobody_else(receiving, tmp_path):
+    """The TCP port belongs to somebody else: it is said, the file is followed, and the port is had once it is free."""
+    log = tmp_path / "app.log"
+    log.write_text("followed\n")
+    here = receiving(app=log)
+    with socket.create_server(("127.0.0.1", here.port)):
+        here.start(ready="syslog-udp")
+        here.until(lambda: here.stored("file") == [b"followed"] and here.state("receiver:syslog-tcp") == "failed")
+    here.until(lambda: here.state("receiver:syslog-tcp") == "listening")
+    assert here.end() == 0
