@@ -27,12 +27,12 @@ def make_event(position, message="hello", *, time=None, host="web-01", flaw="", 
     )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def event():
     return make_event
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start():
     return START
 

@@ -168,7 +168,7 @@ WORDS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(messages=st.lists(WORDS.map(" ".join) | WORDS.map("".join), min_size=1, max_size=4), phrase=WORDS.map("".join))
 def test_word_lists_never_hide_a_match(tmp_path_factory, event, messages, phrase):
     """A file's words may let through too much, never too little."""

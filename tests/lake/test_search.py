@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import shutil
 
 import duckdb
 import pytest
@@ -19,11 +20,11 @@ from watchbill.lake import Lake
 ALWAYS = (0, 1 << 62)
 
 
-@pytest.fixture
-def scattered(lake, event, start):
-    """Forty commits over three days, a third of the events late by hours: files overlap in time."""
-    chance = random.Random(7)
-    times = {}
+@pytest.fixture(scope="module")
+def scattered_folder(tmp_path_factory, event, start):
+    """Forty commits over three days, a third of the events late by hours: files overlap in time. With their times."""
+    folder = tmp_path_factory.mktemp("scattered")
+    lake, chance, times = Lake(folder), random.Random(7), {}
     for commit in range(40):
         events = []
         for position in range(commit * 25, commit * 25 + 25):
@@ -39,7 +40,14 @@ def scattered(lake, event, start):
             one.received = start + position * 200 * SECOND
             events.append(one)
         lake.append(0, events, [("odd",) if e.position % 2 else () for e in events], events[-1].position + 1)
-    return times
+    return folder, times
+
+
+@pytest.fixture
+def scattered(lake, scattered_folder):
+    """A lake of its own for each test, with the scattered events; their times by position."""
+    shutil.copytree(scattered_folder[0], lake.path)
+    return scattered_folder[1]
 
 
 def paged(lake, query, span, **options):
