@@ -32,12 +32,15 @@ COUNT = 20_000
 
 
 def main() -> None:
-    parsers = [importlib.import_module(f"{package.__name__}.{m.name}").PARSER for m in pkgutil.iter_modules(package.__path__)]
+    parsers = [
+        importlib.import_module(f"{package.__name__}.{m.name}").PARSER for m in pkgutil.iter_modules(package.__path__)
+    ]
     now = time.time_ns()
     for number, (name, form) in enumerate(KINDS.items(), start=1):
         source = SourceFacts(number, name, "replay", {})
         lines = [
-            form.format(m=n // 60 % 60, s=n % 60, h=n % 90, n=n, kind=SSHD[n % len(SSHD)]).encode() for n in range(COUNT)
+            form.format(m=n // 60 % 60, s=n % 60, h=n % 90, n=n, kind=SSHD[n % len(SSHD)]).encode()
+            for n in range(COUNT)
         ]
         batch = [(StoredRecord(n, raw, number, now, 0, n), source, 0) for n, raw in enumerate(lines)]
         best = 0.0

@@ -13,7 +13,8 @@ from watchbill.ledger import SourceFacts, StoredRecord
 
 NOW = from_rfc3339("2026-03-04T12:00:00Z")
 PARSERS = [
-    importlib.import_module(f"{package.__name__}.{module.name}").PARSER for module in pkgutil.iter_modules(package.__path__)
+    importlib.import_module(f"{package.__name__}.{module.name}").PARSER
+    for module in pkgutil.iter_modules(package.__path__)
 ]
 
 

@@ -32,10 +32,8 @@ class Schema:
         tree = _nested(event)
         profiles = {None, "host"} | ({"cloud"} if "cloud" in tree else set())
         self._object(tree, found["attributes"], "", faults, profiles)
-        for names in (found.get("constraints") or {}).values():
-            if not any(name in tree for name in names):
-                faults.append(f"none of {names}")
-        return faults
+        constraints = (found.get("constraints") or {}).values()
+        return faults + [f"none of {names}" for names in constraints if not any(name in tree for name in names)]
 
     def _object(self, node, attributes, path, faults, profiles=None):
         for name, value in node.items():

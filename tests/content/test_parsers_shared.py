@@ -8,10 +8,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 import ocsf_schema
+import pytest
 from normalising import PARSERS, normalised
+
 from watchbill.engine.normalise import split_records
 from watchbill.sdk.ocsf import canonical_ip
 
@@ -34,7 +34,10 @@ def our_logs(root: Path) -> list[Path]:
     found += (root / "fail2ban_logs" / "logs").glob("*")
     found += (root / "loghub").rglob("*.log")
     found += (root / "wazuh_tests" / "tests").glob("*.ini")
-    found += sorted((root / "invictus_cloudtrail").rglob("*.json"))[:5] + list((root / "stratus_red_team").rglob("*.json"))[:20]
+    found += (
+        sorted((root / "invictus_cloudtrail").rglob("*.json"))[:5]
+        + list((root / "stratus_red_team").rglob("*.json"))[:20]
+    )
     return sorted(path for path in set(found) if path.is_file())
 
 
@@ -81,7 +84,14 @@ def fail2ban(root: Path, name: str):
     ("name", "floor"),
     # What is left: expectations that contradict one another by fail2ban's mode, two that look into the future
     # (a failure told by a later success), formats that fail2ban gave up, and a denial by mod_evasive.
-    [("sshd", 149), ("pam-generic", 8), ("apache-auth", 44), ("nginx-http-auth", 18), ("nginx-forbidden", 2), ("vsftpd", 8)],
+    [
+        ("sshd", 149),
+        ("pam-generic", 8),
+        ("apache-auth", 44),
+        ("nginx-http-auth", 18),
+        ("nginx-forbidden", 2),
+        ("vsftpd", 8),
+    ],
 )
 def test_fail2ban_failures(shared_data, name, floor):
     """A line that fail2ban counts is a failure by that host; one that it must not count is none."""
@@ -94,7 +104,9 @@ def test_fail2ban_failures(shared_data, name, floor):
     assert right >= floor, f"{right} of {len(items)}"
 
 
-_CROWDSEC = re.compile(r'results\["s01-parse"\]\["crowdsecurity/([\w-]+)"\]\[(\d+)\]\.Evt\.Meta\["(\w+)"\] == "((?:[^"\\]|\\.)*)"')
+_CROWDSEC = re.compile(
+    r'results\["s01-parse"\]\["crowdsecurity/([\w-]+)"\]\[(\d+)\]\.Evt\.Meta\["(\w+)"\] == "((?:[^"\\]|\\.)*)"'
+)
 _META = {
     "source_ip": ("src_endpoint.ip",), "target_user": ("user.name", "actor.user.name"), "http_path": ("cs-uri",),
     "http_status": ("sc-status",), "http_verb": ("cs-method",), "http_user_agent": ("cs-user-agent",),
@@ -112,7 +124,11 @@ def test_crowdsec_parsers(shared_data):
             continue
         events = normalised(lines_of(log), name=log.name)
         for parser, index, name, value in _CROWDSEC.findall(asserted.read_text()):
-            if parser not in {"sshd-logs", "nginx-logs", "apache2-logs"} or name not in _META or int(index) >= len(events):
+            if (
+                parser not in {"sshd-logs", "nginx-logs", "apache2-logs"}
+                or name not in _META
+                or int(index) >= len(events)
+            ):
                 continue
             event = events[int(index)]
             if event.parser in {"json", "syslog"} and parser == "nginx-logs":
@@ -128,7 +144,12 @@ def test_crowdsec_parsers(shared_data):
 
 @pytest.mark.parametrize(
     ("name", "attackers"),
-    [("ssh-bf", {"35.188.49.176": 6}), ("ssh-slow-bf", {"103.100.210.198": 22}), ("sshd-impossible-travel", {}), ("sshd-logs-fp", {})],
+    [
+        ("ssh-bf", {"35.188.49.176": 6}),
+        ("ssh-slow-bf", {"103.100.210.198": 22}),
+        ("sshd-impossible-travel", {}),
+        ("sshd-logs-fp", {}),
+    ],
 )
 def test_crowdsec_failures_by_address(shared_data, name, attackers):
     """The sums of failed sign-ins by address are what the brute-force scenarios count."""

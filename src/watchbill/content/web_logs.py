@@ -91,7 +91,7 @@ def access(line: Line, product: str, vendor: str, logsource: LogSource) -> Event
 
 @lru_cache(maxsize=16_384)
 def _head(head: str) -> tuple[str, str, str]:
-    """"[vhost[:port]] client[, proxy …] ident user" to (vhost, client, user); a user name may hold spaces.
+    """Read "[vhost[:port]] client[, proxy …] ident user" as (vhost, client, user); a user name may hold spaces.
 
     Of several addresses (X-Forwarded-For), the first public one is the client.
     """

@@ -28,11 +28,17 @@ def test_lines_of_one_attempt_count_once():
     """sshd's announcement, verdict and farewell of one wrong password are one attempt, three verdicts are three."""
     kinds = ["invalid user", "password", "left"]
     assert counted([failure(kind) for kind in kinds]) == [1, 0, 0]
-    assert counted([failure(kind) for kind in ["invalid user", "password", "password", "password", "maximum"]]) == [1, 0, 1, 1, 0]
+    assert counted([failure(kind) for kind in ["invalid user", "password", "password", "password", "maximum"]]) == [
+        1,
+        0,
+        1,
+        1,
+        0,
+    ]
 
 
 def test_a_summary_adds_what_was_not_told():
-    """"message repeated 5 times" and "3 incorrect password attempts" count what goes beyond the lines before."""
+    """ "message repeated 5 times" and "3 incorrect password attempts" count what goes beyond the lines before."""
     assert counted([failure("pam"), failure("sudo", count=3)]) == [1, 2]
     assert counted([failure("password"), failure("password", count=5)]) == [1, 5]
 

@@ -43,7 +43,10 @@ ECHO = Parser("echo", "echo", LogSource("", "echo"), _echo, (), sniff=lambda _: 
 
 
 def normalise(*raws: bytes | str, now=NOW, **facts) -> list[Event]:
-    records = [(Record(at, raw.encode() if isinstance(raw, str) else raw), Source(facts=facts), 3) for at, raw in enumerate(raws)]
+    records = [
+        (Record(at, raw.encode() if isinstance(raw, str) else raw), Source(facts=facts), 3)
+        for at, raw in enumerate(raws)
+    ]
     return Normaliser([ECHO], clock=FixedClock(now)).normalise(records)
 
 
@@ -119,9 +122,7 @@ def test_the_year_that_rfc_3164_leaves_out(received, stamp, year):
 
 def test_time_zone_of_the_source():
     """A time without an offset is of the source's zone, summer time and all."""
-    (winter, summer) = normalise(
-        "Jan  4 10:00:00 h app: x", "2025-07-04T10:00:00 h app: x", timezone="Europe/Berlin"
-    )
+    (winter, summer) = normalise("Jan  4 10:00:00 h app: x", "2025-07-04T10:00:00 h app: x", timezone="Europe/Berlin")
     assert (rfc3339(winter.time), rfc3339(summer.time)) == ("2026-01-04T09:00:00Z", "2025-07-04T08:00:00Z")
 
 
@@ -201,7 +202,12 @@ def test_any_bytes_become_one_event(raw):
     assert all(character == "\t" or ord(character) >= 32 for character in event.message)
 
 
-@given(st.text(max_size=200), st.sampled_from(["Mar  4 10:00:00 h sshd[7]: ", "<1>1 2026-03-04T10:00:00Z h a 1 - - ", '{"a":"', "[", "2026/03/04 10:00:00 "]))
+@given(
+    st.text(max_size=200),
+    st.sampled_from(
+        ["Mar  4 10:00:00 h sshd[7]: ", "<1>1 2026-03-04T10:00:00Z h a 1 - - ", '{"a":"', "[", "2026/03/04 10:00:00 "]
+    ),
+)
 def test_any_text_after_a_header_becomes_one_event(text, head):
     (event,) = normalise((head + text).encode("utf-8", "replace"))
     assert event.position == 0

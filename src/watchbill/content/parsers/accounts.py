@@ -87,7 +87,9 @@ def _event(line: Line, form: _Form, native: dict[str, Any]) -> Event:
         values["group.uid"] = native["gid"]
     if "new" in native or "old" in native:
         old, new = native.get("old", ""), native.get("new", native.get("user", ""))
-        values["status_detail"] = f"{native.get('field', 'name')}: {old} -> {new}" if old else f"{native.get('field')}: {new}"
+        values["status_detail"] = (
+            f"{native.get('field', 'name')}: {old} -> {new}" if old else f"{native.get('field')}: {new}"
+        )
     return Event(form.class_uid, values, native, line.text)
 
 

@@ -9,7 +9,7 @@ from watchbill.content import web_logs
 from watchbill.sdk import Event, Line, LogSource, Parser, Sample, ocsf
 
 SOURCE = LogSource("", "apache", "webserver")
-# "[date] [module:level] [pid 1:tid 2] (70014)End of file: [client 192.0.2.7:123] AH01618: text"
+# Date (absent through syslog), module and level, process, cause, client and message code, text.
 _ERROR = re.compile(
     r"(?:\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)? \d{4}\] )?"
     r"\[(?:([\w-]*):)?(emerg|alert|crit|error|warn|notice|info|debug|trace\d)\] "
@@ -25,11 +25,23 @@ _SIGN_IN = (
     (re.compile(r"user (.*): authorization failure for "), "not authorized"),
     (re.compile(r"access to .* failed, reason: user '?(.*?)'? does not meet"), "not authorized"),
     (re.compile(r"client used wrong authentication scheme"), "wrong scheme"),
-    (re.compile(r"(?:Digest: )?invalid nonce (?!.* - hash is not)|(?:Digest: )?(?:client used |user .*: )?nonce expired"), "invalid nonce"),
-    (re.compile(r"(?:Digest: )?(?:realm mismatch|unknown algorithm|invalid qop|received invalid|uri mismatch|missing )"), "invalid digest"),
+    (
+        re.compile(
+            r"(?:Digest: )?invalid nonce (?!.* - hash is not)|(?:Digest: )?(?:client used |user .*: )?nonce expired"
+        ),
+        "invalid nonce",
+    ),
+    (
+        re.compile(
+            r"(?:Digest: )?(?:realm mismatch|unknown algorithm|invalid qop|received invalid|uri mismatch|missing )"
+        ),
+        "invalid digest",
+    ),
 )
 _SEVERITIES = {"emerg": 6, "alert": 5, "crit": 5, "error": 3, "warn": 2}
-_FAILED = ocsf.template(ocsf.AUTHENTICATION, 1, "httpd", "Apache", ocsf.FAILURE, {"service.name": "apache", "is_remote": True})
+_FAILED = ocsf.template(
+    ocsf.AUTHENTICATION, 1, "httpd", "Apache", ocsf.FAILURE, {"service.name": "apache", "is_remote": True}
+)
 _HTTP = ocsf.template(ocsf.HTTP_ACTIVITY, ocsf.UNKNOWN, "httpd", "Apache", extra={"app_name": "httpd"})
 _BASE = ocsf.template(ocsf.BASE, ocsf.UNKNOWN, "httpd", "Apache")
 
@@ -84,7 +96,7 @@ PARSER = Parser(
     rank=41,
     samples=(
         Sample(
-            _TIME + "[auth_basic:error] [pid 7:tid 9] [client 192.0.2.7:4242] AH01617: user ana: authentication failure for \"/x\": Password Mismatch",
+            _TIME + '[auth_basic:error] [pid 7:tid 9] [client 192.0.2.7:4242] AH01617: user ana: authentication failure for "/x": Password Mismatch',
             ocsf.AUTHENTICATION,
             {"status_id": 2, "user.name": "ana", "src_endpoint.ip": "192.0.2.7", "src_endpoint.port": 4242},
             {"code": "AH01617", "c-ip": "192.0.2.7"},

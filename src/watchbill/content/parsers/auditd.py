@@ -18,9 +18,13 @@ SOURCE = LogSource("linux", "auditd")
 _HEAD = re.compile(r"(?:node=(\S+) )?type=(\S+) msg=audit\((\d{1,12})\.(\d{1,9}):(\d+)\): ?(.*)", re.DOTALL)
 _FIELD = re.compile(r"""(?<![^\s('{,:])([\w-]+(?:\[\d+\])?)=("[^"]*"|'[^']*'|[^\s,)'}]*)""")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+$")
-_ENCODED = frozenset({"proctitle", "comm", "exe", "name", "cwd", "key", "acct", "cmd", "data", "path", "dir", "vm", "new-comm"})
+_ENCODED = frozenset(
+    {"proctitle", "comm", "exe", "name", "cwd", "key", "acct", "cmd", "data", "path", "dir", "vm", "new-comm"}
+)
 _UNSET = frozenset({"?", "(null)", "(none)", "4294967295", ""})
-_LAUNCHES = frozenset({("c000003e", "59"), ("c000003e", "322"), ("40000003", "11"), ("c00000b7", "221"), ("40000028", "11")})
+_LAUNCHES = frozenset(
+    {("c000003e", "59"), ("c000003e", "322"), ("40000003", "11"), ("c00000b7", "221"), ("40000028", "11")}
+)
 _WITH_SOURCE = frozenset({ocsf.ACCOUNT_CHANGE, ocsf.GROUP_MANAGEMENT, ocsf.EVENT_LOG_ACTIVITY})
 _MOST_ARGUMENTS = 256
 
@@ -154,7 +158,11 @@ def _execve(native: dict[str, Any]) -> dict[str, Any]:
 def _proctitle(native: dict[str, Any]) -> dict[str, Any]:
     title = native.get("proctitle", "")
     values = _values(ocsf.PROCESS_ACTIVITY, ocsf.OTHER, activity_name="Process Title", actor__process__name="auditd")
-    return {**values, "process.cmd_line": title, "process.name": title.partition(" ")[0].rpartition("/")[2] or "unknown"}
+    return {
+        **values,
+        "process.cmd_line": title,
+        "process.name": title.partition(" ")[0].rpartition("/")[2] or "unknown",
+    }
 
 
 def _path(native: dict[str, Any]) -> dict[str, Any]:

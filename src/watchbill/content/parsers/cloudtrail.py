@@ -78,7 +78,7 @@ def parse(line: Line) -> Event | None:
     values |= _about(native, name, service, error)
     _actor(values, native)
     _source(values, native)
-    _subject(values, native, class_uid, name)
+    _subject(values, native, class_uid)
     try:
         time = from_rfc3339(_text(native, "eventTime"))
     except ValueError:
@@ -169,7 +169,7 @@ def _source(values: dict[str, Any], native: dict[str, Any]) -> None:
         values["src_endpoint.uid"] = vpc
 
 
-def _subject(values: dict[str, Any], native: dict[str, Any], class_uid: int, name: str) -> None:
+def _subject(values: dict[str, Any], native: dict[str, Any], class_uid: int) -> None:
     """What was acted upon, where the class has a place for it."""
     user = _text(native, "requestParameters.userName") or _text(native, "responseElements.user.userName")
     if class_uid == ocsf.AUTHENTICATION:

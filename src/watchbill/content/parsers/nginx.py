@@ -9,7 +9,9 @@ from watchbill.content import web_logs
 from watchbill.sdk import Event, Line, LogSource, Parser, Sample, ocsf
 
 SOURCE = LogSource("", "nginx", "webserver")
-_ERROR = re.compile(r"(?:\S+ nginx: )?(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w+)\] (?:(\d+)[#:](\d+)(?::| |$)(?: ?\*(\d+))?)? ?(.*)")
+_ERROR = re.compile(
+    r"(?:\S+ nginx: )?(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w+)\] (?:(\d+)[#:](\d+)(?::| |$)(?: ?\*(\d+))?)? ?(.*)"
+)
 # What nginx appends. Names and referrers come from the peer and may imitate it, so the whole tail must fit.
 _TAIL = (
     r', client: ([^,\s"]+)(?:, server: ([^,"]*))?(?:, (?:sub)?request: "([^"]*)")?(?:, upstream: "[^"]*")?'
@@ -26,7 +28,9 @@ _SIGN_IN = (
     (re.compile(r"no user/password was provided for basic authentication"), "no password given"),
 )
 _SEVERITIES = {"emerg": 6, "alert": 5, "crit": 5, "error": 3, "warn": 2}
-_FAILED = ocsf.template(ocsf.AUTHENTICATION, 1, "nginx", "F5", ocsf.FAILURE, {"service.name": "nginx", "is_remote": True})
+_FAILED = ocsf.template(
+    ocsf.AUTHENTICATION, 1, "nginx", "F5", ocsf.FAILURE, {"service.name": "nginx", "is_remote": True}
+)
 _HTTP = ocsf.template(ocsf.HTTP_ACTIVITY, ocsf.UNKNOWN, "nginx", "F5", extra={"app_name": "nginx"})
 _BASE = ocsf.template(ocsf.BASE, ocsf.UNKNOWN, "nginx", "F5")
 
@@ -42,7 +46,13 @@ def parse(line: Line) -> Event | None:
 
 def _error(line: Line, match: re.Match[str]) -> Event:
     _, level, pid, tid, connection, text = match.groups()
-    native: dict[str, Any] = {"level": level, "pid": pid or "", "tid": tid or "", "connection": connection or "", "message": text}
+    native: dict[str, Any] = {
+        "level": level,
+        "pid": pid or "",
+        "tid": tid or "",
+        "connection": connection or "",
+        "message": text,
+    }
     # A refused name may imitate the tail, so there the last one counts; elsewhere only the end can be the peer's.
     tail = _FIRST_TAIL.match(text) or (_LAST_TAIL.match(text) if text.startswith(("user ", "PAM")) else None)
     said, client = text, ""
@@ -51,7 +61,10 @@ def _error(line: Line, match: re.Match[str]) -> Event:
         said, client, server, request, login, host, referrer = tail.groups()
         native |= {"c-ip": client, "server": server or "", "cs-host": host or server or ""}
         values = _request(request, host or server, referrer)
-        native |= {"cs-method": values.get("http_request.http_method", ""), "cs-uri-stem": values.get("http_request.url.path", "")}
+        native |= {
+            "cs-method": values.get("http_request.http_method", ""),
+            "cs-uri-stem": values.get("http_request.url.path", ""),
+        }
         if login:
             native["login"] = login
     elif peer := _CLIENT.match(text):

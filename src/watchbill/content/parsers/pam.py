@@ -27,11 +27,17 @@ _FAILURE = re.compile(
     r"ruser=(?P<ruser>.*) rhost=(?P<rhost>\S*)(?: +user=(?P<user>.*?))? *(?: \[preauth\])?$"
 )
 _INJECTED_USER = re.compile(r"ruser=(?P<ruser>\S*) rhost=(?P<rhost>\S*) +user=(?P<user>.*)$")
-_SESSION = re.compile(r"session (opened|closed) for user ([^(\s]+)(?:\(uid=(\d+)\))?(?: by (?:(\S*?)\(uid=(\d+)\)|(\S+)))?")
+_SESSION = re.compile(
+    r"session (opened|closed) for user ([^(\s]+)(?:\(uid=(\d+)\))?(?: by (?:(\S*?)\(uid=(\d+)\)|(\S+)))?"
+)
 _PASSWORD = re.compile(r"password changed for (\S+)")
-_LOCKED = re.compile(r"(?:Consecutive login failures for user|user) (\S+).*(?:temporarily locked|account (?:temporarily )?locked)")
+_LOCKED = re.compile(
+    r"(?:Consecutive login failures for user|user) (\S+).*(?:temporarily locked|account (?:temporarily )?locked)"
+)
 _ABOUT = re.compile(r'(?:by|for) user "([^"]*)"')
-_LOGIN = re.compile(r"FAILED LOGIN (?:\(?\d+\)? |SESSION )?(?:on '?(?P<tty>[^']*?)'? )?(?:FROM '?(?P<peer>[^' ]*)'? )?FOR '?(?P<user>.*?)'?, ")
+_LOGIN = re.compile(
+    r"FAILED LOGIN (?:\(?\d+\)? |SESSION )?(?:on '?(?P<tty>[^']*?)'? )?(?:FROM '?(?P<peer>[^' ]*)'? )?FOR '?(?P<user>.*?)'?, "
+)
 _SIGNED_IN = re.compile(r"(?:ROOT )?LOGIN ON (\S+)(?: BY (\S+))?(?: FROM (\S+))?")
 
 

@@ -34,7 +34,9 @@ def parse(line: Line) -> Event | None:
     native: dict[str, Any] = {"program": line.app, "pid": line.pid, "host": line.host}
     for pattern, activity, said in _FORMS:
         if pattern.match(text):
-            values = ocsf.template(ocsf.EVENT_LOG_ACTIVITY, activity, name, "Linux", ocsf.FAILURE if said else ocsf.SUCCESS)
+            values = ocsf.template(
+                ocsf.EVENT_LOG_ACTIVITY, activity, name, "Linux", ocsf.FAILURE if said else ocsf.SUCCESS
+            )
             name = "auditd" if "audit_enabled" in text else name
             values |= {"log_name": name, "log_provider": name}
             if said:

@@ -47,7 +47,9 @@ _VERDICT = re.compile(rf"(\S+) for (invalid user |illegal user )?(\S+) from (\S+
 _VERDICT_SPACED = re.compile(rf"(\S+) for (invalid user |illegal user )?(.*) from (\S+){_TAIL}(?: \[preauth\])?$")
 _INVALID = re.compile(r"(?:user|User) (.*) from (\S+)(?: port (\d+))?(?: \[preauth\])?$")
 _PAM = re.compile(r"[^:]*?(?: for (?:illegal|invalid) user| for) (.*) from (\S+?)(?: via \S+)? *$")
-_MAXIMUM = re.compile(r".* for (?:invalid user |illegal user )?(.*) from (\S+) port (\d+)(?: ssh\d?)?(?: \[preauth\])?$")
+_MAXIMUM = re.compile(
+    r".* for (?:invalid user |illegal user )?(.*) from (\S+) port (\d+)(?: ssh\d?)?(?: \[preauth\])?$"
+)
 _WHO_LEFT = re.compile(
     r"(?:\w+ )+?(by|from) (authenticating|invalid|\w+) user (.*) (\S+) port (\d+)(?:: .*)?(?: \[preauth\])?$"
 )
@@ -82,7 +84,9 @@ def _sign_in(line: Line, base: dict[str, Any], user: str, peer: str, port: str |
     """``kind`` names the kind of line for counting; "" for a line that is not to be counted."""
     where, address = ocsf.source(peer)
     values = {**base, "user.name": user, where: address}
-    native = {"program": line.app, "pid": line.pid, "host": line.host, "user": user, "src_ip": address}
+    native: dict[str, Any] = {
+        "program": line.app, "pid": line.pid, "host": line.host, "user": user, "src_ip": address,
+    }  # fmt: skip
     if port:
         values["src_endpoint.port"] = native["src_port"] = int(port)
     if kind:
@@ -230,7 +234,7 @@ def _disconnecting(line: Line, rest: str) -> Event | None:
 
 
 def _disconnecting_all(line: Line, rest: str) -> Event | None:
-    """"Disconnecting: …": old servers say it without the address."""
+    """Old servers say "Disconnecting: …" without the address."""
     match = _TOO_MANY.match(rest)
     if not match:
         return None
@@ -293,7 +297,7 @@ def _lifecycle(line: Line, base: dict[str, Any]) -> Event:
 
 
 def _message(line: Line, rest: str) -> Event | None:
-    """rsyslog's "message repeated N times: [ … ]" is the inner line with a count."""
+    """What rsyslog writes as "message repeated N times: [ … ]" is the inner line with a count."""
     match = _REPEATED.match(rest)
     if not match or match[2].startswith("message repeated"):
         return None

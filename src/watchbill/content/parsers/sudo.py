@@ -13,7 +13,9 @@ _KNOWN = frozenset({"HOST", "TTY", "PWD", "CHROOT", "USER", "GROUP", "TSID", "EN
 
 _LAUNCHED = ocsf.template(ocsf.PROCESS_ACTIVITY, 1, "sudo", "sudo", ocsf.SUCCESS)
 _REFUSED = ocsf.template(ocsf.PROCESS_ACTIVITY, 1, "sudo", "sudo", ocsf.FAILURE)
-_FAILED = ocsf.template(ocsf.AUTHENTICATION, 1, "sudo", "sudo", ocsf.FAILURE, {"service.name": "sudo", "is_remote": False})
+_FAILED = ocsf.template(
+    ocsf.AUTHENTICATION, 1, "sudo", "sudo", ocsf.FAILURE, {"service.name": "sudo", "is_remote": False}
+)
 
 
 def parse(line: Line) -> Event | None:
@@ -30,7 +32,13 @@ def parse(line: Line) -> Event | None:
         native["reason"] = reason
     target = fields.get("USER", "root")
     if wrong := _WRONG.match(reason):
-        values = {**_FAILED, "user.name": target, "actor.user.name": actor, "status_detail": reason, "count": int(wrong[1])}
+        values = {
+            **_FAILED,
+            "user.name": target,
+            "actor.user.name": actor,
+            "status_detail": reason,
+            "count": int(wrong[1]),
+        }
         native["attempt"] = "sudo"
         return Event(ocsf.AUTHENTICATION, values, native, line.text)
     values = {**(_REFUSED if reason else _LAUNCHED), "actor.user.name": actor, "process.user.name": target}

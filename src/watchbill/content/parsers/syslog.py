@@ -43,7 +43,7 @@ PARSER = Parser(
     rank=99,
     samples=(
         Sample(
-            "<11>Mar  4 10:00:00 app-01 billing[7]: order=17 state=\"paid late\" done",
+            '<11>Mar  4 10:00:00 app-01 billing[7]: order=17 state="paid late" done',
             ocsf.BASE,
             {"unmapped.order": "17", "unmapped.state": "paid late", "severity_id": 4, "unmapped.program": "billing"},
             {"program": "billing", "order": "17"},

@@ -59,7 +59,9 @@ def _unit(line: Line, told: str, activity: int, status: int, native: dict[str, A
 
 def _sample(text: str, class_uid: int, activity: int, status: int, **expected: Any) -> Sample:
     values = {name.replace("__", "."): value for name, value in expected.items()}
-    return Sample(f"Mar  4 10:00:00 db-01 systemd[1]: {text}", class_uid, {"activity_id": activity, "status_id": status, **values})
+    return Sample(
+        f"Mar  4 10:00:00 db-01 systemd[1]: {text}", class_uid, {"activity_id": activity, "status_id": status, **values}
+    )
 
 
 _APP, _LOG = ocsf.APPLICATION_LIFECYCLE, ocsf.EVENT_LOG_ACTIVITY

@@ -40,7 +40,10 @@ def parse(line: Line) -> Event | None:
     actor, thing = str(native.get("actor", "")), str(native.get("object.id", ""))
     values["actor.user.name"] = actor
     if class_uid == ocsf.AUTHENTICATION:
-        values |= {"user.name": str(native.get("detail.user") or native.get("detail.email") or actor), "service.name": "watchbill"}
+        values |= {
+            "user.name": str(native.get("detail.user") or native.get("detail.email") or actor),
+            "service.name": "watchbill",
+        }
     elif class_uid == ocsf.ACCOUNT_CHANGE:
         values["user.name"] = str(native.get("detail.email") or thing)
     elif class_uid == ocsf.APPLICATION_LIFECYCLE:

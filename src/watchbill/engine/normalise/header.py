@@ -24,11 +24,11 @@ _COMMON = re.compile(rf"(?:<(\d{{1,3}})>)?({_STAMP}) +{_HOST}{_TAG}(.*)", re.DOT
 _SPACED = re.compile(
     rf"(?:<(\d{{1,3}})>)?({_STAMP}) +{_HOST}([^\s:\[\]]+(?: [^\s:\[\]]+){{1,3}})\[(\d+)\]: ?(.*)", re.DOTALL
 )
-# "[sshd] text", "[sshd]: text", "launchd[1] (unit): text", "host free text"
+# Forms without a colon after the tag, with the tag in brackets, or with no tag at all.
 _BRACKETED = re.compile(rf"(?:<(\d{{1,3}})>)?({_STAMP}) +{_HOST}\[([^\]\s]+)\]():? (.*)", re.DOTALL)
 _NO_COLON = re.compile(rf"(?:<(\d{{1,3}})>)?({_STAMP}) +{_HOST}([^\s:\[\]]+)\[(\d+)\] (.*)", re.DOTALL)
 _NO_TAG = re.compile(rf"(?:<(\d{{1,3}})>)?({_STAMP}) +([^\s:\[\]]+)()() (.*)", re.DOTALL)
-_NO_TIME = re.compile(rf"(?:<(\d{{1,3}})>)?()(?:(\S+) )?([\w./()-]+)\[(\d+)\]: ?(.*)", re.DOTALL)
+_NO_TIME = re.compile(r"(?:<(\d{1,3})>)?()(?:(\S+) )?([\w./()-]+)\[(\d+)\]: ?(.*)", re.DOTALL)
 _ONLY_PRI = re.compile(r"<(\d{1,3})>()()(?:([A-Za-z_][\w./()-]*)(?:\[(\d+)\])?: )?(.*)", re.DOTALL)
 _RFC5424 = re.compile(
     r"<(\d{1,3})>[1-9]\d{0,2} (\S+) (\S+) (\S+) (\S+) (\S+) "
@@ -106,5 +106,5 @@ def _rfc5424(match: re.Match[str], received: int, stamps: Stamps) -> Line:
     pri, stamp, host, app, pid, _, text = match.groups()
     number = int(pri)
     time = stamps.read(stamp, received) if len(stamp) > 18 else 0
-    fields = ["" if part == "-" else part for part in (host, app, pid)]
-    return Line((text or "").removeprefix("\ufeff"), received, time, *fields, number >> 3, number & 7)
+    host, app, pid = ("" if part == "-" else part for part in (host, app, pid))
+    return Line((text or "").removeprefix("\ufeff"), received, time, host, app, pid, number >> 3, number & 7)

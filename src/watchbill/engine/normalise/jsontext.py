@@ -52,14 +52,13 @@ def _without_nul(value: Any) -> Any:
 def _depth(text: str) -> int:
     depth = deepest = 0
     for match in _TOKENS.finditer(text):
-        token = match[0]
-        if token in "{[":
+        first = match[0][0]
+        if first in "{[":
             depth += 1
-            if depth > deepest:
-                deepest = depth
-                if deepest > DEPTH:
-                    break
-        elif token in "}]":
+            deepest = max(deepest, depth)
+            if deepest > DEPTH:
+                break
+        elif first in "}]":
             depth -= 1
     return deepest
 

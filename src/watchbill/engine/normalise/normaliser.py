@@ -125,9 +125,7 @@ class Normaliser:
                 self._attempts.count(event)
 
 
-def read_line(
-    raw: bytes, received: int, stamps: Stamps, format_id: str = "", source: str = ""
-) -> tuple[Line, str]:
+def read_line(raw: bytes, received: int, stamps: Stamps, format_id: str = "", source: str = "") -> tuple[Line, str]:
     """Decode a record into a line; the second value is the reason for quarantine, "" for a good one."""
     if len(raw) > LONGEST:
         return Line(decode(raw[:_MESSAGE]), received), f"record of {len(raw)} bytes, the limit is {LONGEST}"

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from watchbill.sdk import Event, Line, LogSource, Parser, ocsf
 
+#: Parsers of this rank and beyond take anything, so their yes says nothing.
+GENERIC_RANK = 90
 _TAGS = 10_000
 _UNSAID = LogSource()
 _log = logging.getLogger(__name__)
@@ -28,11 +30,15 @@ class Router:
         self._sniffers = [(parser.sniff, parser) for parser in ordered if parser.sniff]
 
     def preferred(self, format_id: str, name: str) -> tuple[Parser, ...]:
-        """The parsers to ask first for a source: the one it is said to be, else those named in its path."""
-        if format_id in self._by_id:
-            return (self._by_id[format_id],)
+        """The parsers to ask first for a source: the one it is said to be, else those named in its path.
+
+        Generic parsers take anything, so saying that a source is "syslog" or "json" must not cut off the others.
+        """
+        said = self._by_id.get(format_id)
+        if said is not None and said.rank < GENERIC_RANK:
+            return (said,)
         lowered = name.lower()
-        return tuple(parser for parser in self._by_id.values() if len(parser.id) > 3 and parser.id in lowered)
+        return tuple(parser for _, parser in self._sniffers if parser.rank < GENERIC_RANK and parser.id in lowered)
 
     def parse(self, line: Line, preferred: Sequence[Parser] = ()) -> Event | None:
         """Return the first candidate's event, with its parser named; None when nobody knows the line."""
@@ -72,8 +78,7 @@ class Router:
 def _ask(parser: Parser, line: Line) -> Event | None:
     try:
         event = parser.parse(line)
-    except Exception as error:
-        # Parsers may come from outside packages; one that breaks its promise must not stop the path.
+    except Exception as error:  # noqa: BLE001 - a parser from outside that breaks its promise must not stop the path
         _log.exception("parser %s failed", parser.id)
         text = line.text[:2_048]
         values = {**ocsf.template(ocsf.BASE, ocsf.UNKNOWN, "unknown", "unknown"), "message": text}

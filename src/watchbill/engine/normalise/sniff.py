@@ -7,12 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 
 from watchbill.engine.normalise.normaliser import read_line
-from watchbill.engine.normalise.routing import Router
+from watchbill.engine.normalise.routing import GENERIC_RANK, Router
 from watchbill.engine.timestamps import Stamps
 from watchbill.sdk import Parser
-
-#: Parsers of this rank and beyond take anything, so their yes says nothing.
-GENERIC_RANK = 90
 
 
 def sniff_format(lines: Iterable[bytes], parsers: Sequence[Parser], *, name: str = "") -> str | None:

@@ -28,7 +28,9 @@ def decode_json(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         # Surrogates stand for the bad bytes until they are spelled.
-        return _SURROGATE.sub(lambda match: f"\\\\x{ord(match[0]) - 0xDC00:02x}", raw.decode("utf-8", "surrogateescape"))
+        return _SURROGATE.sub(
+            lambda match: f"\\\\x{ord(match[0]) - 0xDC00:02x}", raw.decode("utf-8", "surrogateescape")
+        )
 
 
 def safe(text: str) -> str:
