@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from watchbill.core.clock import SECOND
 from watchbill.core.errors import LedgerError, NotFoundError
-from watchbill.ledger import Reader, shards, verify_ledger
+from watchbill.ledger import Reader, shards, verify, verify_ledger
 from watchbill.ledger import writer as writer_module
 from watchbill.ledger.tiles import Log, TileReader
 from watchbill.ledger.tree import leaf_hash, root
@@ -69,7 +69,12 @@ def test_a_small_volume_size_makes_many_volumes_that_read_as_one(place, monkeypa
     reader = Reader(place.ledger, 0)
     assert [r.position for r in reader.read(0, 5000)] == list(range(2001))
     assert [reader.get(n).sequence for n in (1, 700, 1999)] == [1, 700, 1999]
-    assert verify_ledger(place.ledger, keys=place.keys).ok
+    monkeypatch.setattr(verify, "_PARALLEL_BYTES", 0)
+    steps = []
+    report = verify_ledger(place.ledger, keys=place.keys, workers=2, progress=lambda *step: steps.append(step))
+    assert (report.ok, report.events) == (True, 2001)
+    assert len(steps) == len(place.events())
+    assert steps[-1][0] == steps[-1][1] == sum(path.stat().st_size for path in place.events())
     with place.writer() as writer:
         assert writer.source("web-01", "syslog-udp") == source
     reader.close()

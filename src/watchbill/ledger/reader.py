@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
@@ -155,9 +155,10 @@ class _Index:
                 self._groups.append(header)
 
     def groups(self, position: int) -> islice[Header]:
-        """Give the groups from the one that holds a position on."""
+        """Give the groups from the one that holds a position on; what stands behind an abandoned volume's limit is left out."""
         at = bisect_right(self._groups, position, key=lambda header: header.position) - 1
-        return islice(self._groups, max(at, 0), None)
+        end = None if self.limit is None else bisect_left(self._groups, self.limit, key=lambda header: header.position)
+        return islice(self._groups, max(at, 0), end)
 
     def close(self) -> None:
         os.close(self.fd)
