@@ -38,7 +38,7 @@ def list_users(data: DataDir, *, as_json: bool) -> None:
                 one.role,
                 ", ".join(one.mfa) or "none",
                 ago(one.last_sign_in),
-                "yes" if one.active else "no",
+                "yes" if one.is_active else "no",
             )
             for one in found
         ],

@@ -106,7 +106,7 @@ def _assets(_data: DataDir, now: int) -> list[dict[str, Any]]:
 
 def _accounts(_data: DataDir, _now: int) -> list[dict[str, Any]]:
     return [
-        {"name": one.email, "role": one.role.value, "mfa": bool(one.mfa), "active": one.active}
+        {"name": one.email, "role": one.role.value, "mfa": bool(one.mfa), "active": one.is_active}
         for one in accounts.users()
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from watchbill.core.config import Config
+from watchbill.core.errors import Place
 from watchbill.core.paths import DataDir
 from watchbill.engine.catalog import Catalog
 from watchbill.engine.detect import Problem, RuleSet, load_rules
@@ -20,5 +21,5 @@ def installed(data: DataDir, config: Config) -> Catalog:
 def rules(catalog: Catalog) -> RuleSet:
     """All rules of a catalog; ``problems`` names each one that does not run, with its place and reason."""
     found = load_rules(catalog.rule_files)
-    refused = tuple(Problem(error.place, error.what) for error in catalog.problems)
+    refused = tuple(Problem(error.place or Place(PACKAGE), error.what) for error in catalog.problems)
     return RuleSet(found.rules, (*refused, *found.problems))

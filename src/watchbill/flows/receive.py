@@ -5,7 +5,7 @@
     journal, door   ─┘
 
 A receiver that fails is started again, more and more slowly, while the others go on. What the operator should know
-stands in run/collect-status.json, written anew about twice a second.
+stands in run/collect-status.json, written anew at most twice a second.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ _LOOK_FOR_FILES = 5.0
 _DISCOVER = 60.0
 _LONGEST_RECORD = 15 << 20
 _DESCRIPTORS = 8_192
+#: The status is padded, so that it can grow a little in its place.
+_STATUS_BLOCK = 8_192
 
 
 class Followed(NamedTuple):
@@ -123,6 +125,7 @@ class _Receivers:
         self._followed: set[Path] = set()
         self._found: list[Discovery] = []
         self._status = b""
+        self._saving = asyncio.Lock()
         self._trouble = ""
         host = config.syslog.host
         self._tcp = SyslogTcp(sink, self._origins, host, config.syslog.tcp_port, limit=self._limit)
@@ -154,6 +157,10 @@ class _Receivers:
 
     async def save(self) -> None:
         """Write positions and status, if they have changed. A full disk is shown and waited for."""
+        async with self._saving:
+            await self._save()
+
+    async def _save(self) -> None:
         content = self._positions.snapshot()
         status = self._status_now()
         try:
@@ -170,8 +177,17 @@ class _Receivers:
                 self._trouble = str(error)
 
     def _write_status(self, status: bytes) -> None:
-        moment = b'{"at":%d,' % self._clock.now()
-        replace(self._data.run / "collect-status.json", moment + status[1:], durable=False)
+        path = self._data.run / "collect-status.json"
+        content = b'{"at":%d,' % self._clock.now() + status[1:]
+        content += b" " * (-len(content) % _STATUS_BLOCK)
+        try:
+            replace(path, content, durable=False)
+        except OSError:
+            # A full disk is just what the operator must be told of: use the place that the old status has.
+            if not path.exists() or path.stat().st_size < len(content):
+                raise
+            with path.open("r+b") as old:
+                old.write(content.ljust(path.stat().st_size))
 
     def _status_now(self) -> bytes:
         return orjson.dumps(
