@@ -35,7 +35,9 @@ def alert(name="d1", **rest) -> str:
 
 
 def tallied() -> list:
-    return sorted(models.Tally.objects.filter(count__gt=0).values_list("dimension", "value", "status", "severity", "count"))
+    return sorted(
+        models.Tally.objects.filter(count__gt=0).values_list("dimension", "value", "status", "severity", "count")
+    )
 
 
 @pytest.mark.parametrize("step", DO)
