@@ -69,6 +69,9 @@ class Group(msgspec.Struct):
         assert correlation is not None  # noqa: S101 - only correlations have groups
         tier = correlation.tier(self.criticality)
         acting = [entry for entry in self.entries if entry.fires] if chained else self.entries
+        if not self.covered and not _can_be_met(acting, correlation, tier.gte):
+            self._settle(correlation, tier.gte, thins=False)
+            return Told([], [])
         if correlation.kind == "temporal_ordered":
             found, fires = chains(acting, tier.timespan, correlation.rules)
         else:
@@ -88,6 +91,9 @@ class Group(msgspec.Struct):
         (``latest``) is past by more than ``reach``, and of those that came beyond the bound the ones received so long
         before ``received``.
         """
+        oldest = self.entries[0] if self.entries else None
+        if oldest and not oldest.late and oldest.time + reach >= latest.get(oldest.source, 0):
+            return
         self.entries = [
             entry
             for entry in self.entries
@@ -121,6 +127,15 @@ class Group(msgspec.Struct):
         while len(self.entries) > MOST_ENTRIES:
             self.entries = fold(self.entries, width)
             width *= 4
+
+
+def _can_be_met(entries: list[Entry], correlation: Correlation, least: int) -> bool:
+    """Whether it is worth looking at windows at all; most groups never get so far."""
+    if correlation.kind == "event_count":
+        return len(entries) >= least or sum(entry.weight for entry in entries) >= least
+    if correlation.kind == "temporal_ordered":
+        return len({entry.tag for entry in entries}) == len(correlation.rules)
+    return len(entries) >= least
 
 
 def _merged(stretches: list[Interval]) -> list[Interval]:

@@ -94,7 +94,10 @@ def _keys(fields: list[Any], space: str, field: str, other: str) -> list[Any]:
     values = [one.get(field, MISSING) for one in fields]
     if "." in field and MISSING in values:
         values = [nested(one, field) if value is MISSING else value for one, value in zip(fields, values, strict=True)]
-    return values if set(map(type, values)) <= _TEXTS else list(map(key_of, values))
+    kinds = set(map(type, values))
+    if kinds <= _TEXTS:
+        return values
+    return list(map(str if kinds == {int} else key_of, values))
 
 
 def atoms_of(expression: Expression | None) -> Iterable[Atom]:

@@ -149,7 +149,7 @@ class Loader:
         if "correlation" in document:
             return msgspec.structs.replace(rule, correlation=reader.correlation())
         if governance.tiers:
-            reader.fail(document, "watchbill", "tiers belong to a correlation; a plain rule has levels")
+            reader.fail(document["watchbill"], "tiers", "tiers belong to a correlation; a plain rule has levels")
         route = reader.route()
         return msgspec.structs.replace(rule, route=route, expression=reader.expression(route.space))
 

@@ -1,0 +1,140 @@
+"""Every rule that cannot run is a Problem with its place and reason; hostile files cost nothing."""
+
+import pytest
+
+from watchbill.core.values import Criticality
+from watchbill.engine.detect import Detector, load_rules, parse_rules
+from watchbill.sdk import Event, LogSource
+
+RULE = """title: T
+name: rule
+logsource: {{category: authentication}}
+taxonomy: ocsf
+detection:
+  selection:
+    {item}
+  condition: {condition}
+"""
+
+
+def problem(text):
+    (found,) = parse_rules(text).problems
+    return found
+
+
+@pytest.mark.parametrize(
+    ("item", "condition", "line", "reason"),
+    [
+        ("a|re: '(?=x)'", "selection", 7, "RE2 refuses"),
+        ("a|nonsense: x", "selection", 7, "'nonsense' is unknown"),
+        ("a|re|cidr: x", "selection", 7, "exclude each other"),
+        ("a|cidr: 192.0.2.1/24", "selection", 7, "no network"),
+        ("a|expand: '%admins%'", "selection", 7, "placeholder %admins%"),
+        ("a|gte: many", "selection", 7, "wants a number"),
+        ("a|windash: ' -a -b -c -d'", "selection", 7, "at most 3 dashes"),
+        ("a: {b: c}", "selection", 7, "mapping where values"),
+        ("a: []", "selection", 7, "no values"),
+        ("a: x", "selection and", 8, "ends too early"),
+        ("a: x", "(selection", 8, "ends too early"),
+        ("a: x", "selection | count() > 5", 8, "old aggregation"),
+        ("a: x", "1 of filter*", 8, "no search"),
+        ("a: x", "other", 8, "no search of this rule"),
+    ],
+)
+def test_what_cannot_run_is_said_with_its_line(item, condition, line, reason):
+    """File, line and a reason that tells what to mend."""
+    found = problem(RULE.format(item=item, condition=condition))
+    assert reason in found.reason
+    assert (found.place.file, found.place.line) == ("rule.yml", line)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: &x [1]\nb: *x\n", "aliases are refused"),
+        ("a: " + "[" * 5000 + "]" * 5000, "nested deeper"),
+        ("a: [" + "1," * 60_000 + "1]", "more than 50000 values"),
+        ("a: " + "x" * 2_000_000, "larger than"),
+        ("a: 1\na: 2\n", "a second time"),
+        ("a: !!python/name:os.system x\n", "is refused"),
+        ("a: [1\n", "no YAML"),
+        ("- a\n", "must be a mapping"),
+    ],
+)
+def test_hostile_yaml_is_refused(text, reason):
+    """Bombs, deep nesting, giant lists and code are refused with a place."""
+    assert reason in problem(text).reason
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("tiers: {high: {gte: 3}}", "tiers belong to a correlation"),
+        ("levels: {extreme: high}", "is not known here"),
+        ("levels: {high: awful}", "must be one of"),
+        ("owners: me", "is not known here"),
+        ("tests: [{name: x, alerts: 1}]", "needs records"),
+    ],
+)
+def test_our_own_key_is_validated(key, reason):
+    """A slip in the extension key stops the rule, with the line of the slip."""
+    found = problem(RULE.format(item="a: x", condition="selection") + f"watchbill:\n  {key}\n")
+    assert reason in found.reason
+    assert found.place.line == 10
+
+
+def test_a_correlation_of_a_rule_that_is_not_there_does_not_run():
+    """And what is built on it does not run either; both are told."""
+    part = "title: T\nname: {0}\ncorrelation: {{type: temporal, rules: [{1}], timespan: 5m}}\n"
+    problems = parse_rules("---\n".join((part.format("one", "absent"), part.format("two", "one")))).problems
+    assert len(problems) == 2
+
+
+def test_placeholders_are_filled_in_when_values_are_known(tmp_path):
+    """``expand`` becomes any of the values that the organisation gives."""
+    path = tmp_path / "rule.yml"
+    path.write_text(RULE.format(item="user.name|expand: '%admins%'", condition="selection"))
+    detector = Detector(load_rules([path], {"admins": ["ann", "bob*"]}), lambda _: Criticality.LOW)
+    events = [Event(3002, {"user.name": name}, {}, "") for name in ("ann", "Bobby", "eve")]
+    assert [match.at for match in detector.match(events)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("item", "value", "held"),
+    [
+        ("a|base64offset|contains: foobar", "xZm9vYmFy", True),
+        ("a|wide|base64offset|contains: ping", "cABpAG4AZw", True),
+        ("a|utf16|base64: ab", "//5hAGIA", True),
+        ("a|cidr: 2001:db8::/32", "2001:db8::7", True),
+        ("a|cidr: 192.0.2.0/24", "::ffff:192.0.2.9", True),
+        ("time|hour|gte: 20", "2026-03-04T21:00:00Z", True),
+        ("time|hour: 3", 1772593200000, True),
+        ("a.b.c: x", "unused", False),
+    ],
+)
+def test_modifiers_that_the_oracle_does_not_know(item, value, held):
+    """Encodings, networks and parts of times."""
+    ruleset = parse_rules(RULE.format(item=item, condition="selection"))
+    field = item.partition("|")[0].partition(":")[0]
+    event = Event(3002, {field.replace(".b", "-b"): value}, {}, "")
+    assert bool(Detector(ruleset, lambda _: Criticality.LOW).match([event])) == held
+
+
+def test_dotted_fields_reach_into_lists_of_objects():
+    """OCSF's ``resources.name`` is the name of any of the resources."""
+    ruleset = parse_rules(RULE.format(item="resources.name: two", condition="selection"))
+    event = Event(3002, {"resources": [{"name": "one"}, {"name": "two"}]}, {}, "")
+    assert Detector(ruleset, lambda _: Criticality.LOW).match([event])
+
+
+def test_a_log_source_is_matched_by_what_the_rule_names():
+    """``category: webserver`` is for every web server, ``service: nginx`` for one."""
+    text = "title: {0}\nname: {0}\nlogsource: {{{1}}}\ndetection: {{s: {{a: x}}, condition: s}}\n"
+    ruleset = parse_rules(
+        "---\n".join((text.format("all", "category: webserver"), text.format("one", "service: nginx")))
+    )
+    events = [
+        Event(4002, {}, {"a": "x"}, "", logsource=LogSource("", name, "webserver")) for name in ("nginx", "apache")
+    ]
+    found = Detector(ruleset, lambda _: Criticality.LOW).match(events)
+    assert [(match.rule, match.at) for match in found] == [("all", 0), ("one", 0), ("all", 1)]
