@@ -43,10 +43,11 @@ def free_port():
 class Receive:
     """An installation and its receive process."""
 
-    def __init__(self, root: Path, **files: Path) -> None:
+    def __init__(self, root: Path, *nameless: Path, **files: Path) -> None:
         self.data = DataDir(root).create()
         self.port = free_port()
         followed = "".join(f'[[collect.files]]\npath = "{path}"\nname = "{name}"\n' for name, path in files.items())
+        followed += "".join(f'[[collect.files]]\npath = "{path}"\nname = "shared"\n' for path in nameless)
         syslog = f"[syslog]\ntcp_port = {self.port}\nudp_port = {self.port}\n"
         self.data.config.write_text(f"{syslog}[collect]\ndiscover = false\n{followed}")
         self.reader = Reader(self.data.ledger, 0)
@@ -94,8 +95,8 @@ def receiving(tmp_path):
     """Make an installation with followed files (name=path); its process is ended after the test."""
     made = []
 
-    def make(root: Path = tmp_path / "data", **files: Path) -> Receive:
-        made.append(Receive(root, **files))
+    def make(*nameless: Path, **files: Path) -> Receive:
+        made.append(Receive(tmp_path / "data", *nameless, **files))
         return made[-1]
 
     yield make
@@ -171,6 +172,25 @@ def test_the_end_commits_what_was_taken(receiving, tmp_path):
         handle.write("line 1000\n")
     here.until(lambda: len(here.stored("file")) > 1_000)
     assert here.stored("file") == [b"line %d" % number for number in range(1_001)]
+
+
+def test_two_files_of_one_name(receiving, tmp_path):
+    """Two files that were given the same name are one source, with every line of both once, also after kill -9."""
+    paths = tmp_path / "a.log", tmp_path / "b.log"
+    for path in paths:
+        path.write_text("the same first line\n" + "".join(f"{path.name} {n}\n" for n in range(50)))
+    here = receiving(*paths)
+    for lines in (102, 104):
+        here.start()
+        here.until(lambda lines=lines: len(here.stored("file")) >= lines)
+        here.end(signal.SIGKILL)
+        for path in paths:
+            with path.open("a") as handle:
+                handle.write("one more\n")
+    here.start()
+    here.until(lambda: len(here.stored("file")) >= 106)
+    assert here.end() == 0
+    assert Counter(here.stored("file")) == Counter(line for p in paths for line in p.read_bytes().splitlines())
 
 
 @pytest.mark.parametrize("seed", range(2))

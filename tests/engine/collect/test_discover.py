@@ -51,7 +51,7 @@ def nobody(machine):
     if os.geteuid():
         yield
         return
-    folders = [machine, *machine.parents[:2]]
+    folders = [folder for folder in (machine, *machine.parents) if not folder.stat().st_mode & 0o001]
     modes = [folder.stat().st_mode for folder in folders]
     for folder in folders:
         folder.chmod(0o755)

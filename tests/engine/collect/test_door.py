@@ -90,7 +90,9 @@ def test_a_very_long_path(tmp_path, collecting):
             door = Door(folder / "door.sock", here.sink, here.origins)
             await door.start()
             client = await asyncio.to_thread(DoorClient.connect, folder / "door.sock")
+            await asyncio.to_thread(client.hello, "client", "replay")
             client.close()
+            await here.until(lambda: here.origins.statuses()[0]["state"] == "finished")
             await door.stop()
 
     asyncio.run(story())

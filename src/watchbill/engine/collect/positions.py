@@ -101,6 +101,9 @@ def replace(path: Path, content: bytes, *, durable: bool) -> None:
             view = view[os.write(fd, view) :]
         if durable:
             os.fsync(fd)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
     finally:
         os.close(fd)
     aside.replace(path)
