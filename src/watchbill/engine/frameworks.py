@@ -13,6 +13,7 @@ from watchbill.core.times import parse_duration
 
 KINDS = frozenset({"event_rule", "posture_check", "recurring_task", "document", "manual"})
 THEMES = ("clause", "organizational", "people", "physical", "technological")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is not everywhere
 _OLD_EDITION = "2013:"
 _ONLY_OLD = re.compile(r"A\.\d+\.\d+\.\d+|A\.(?:9|1\d)\.\d+|A\.(?:9|1\d)")
 
@@ -75,7 +76,7 @@ class Framework(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_framework(path: Path) -> Framework:
     """Read one framework file. Raises ContentError with the file, and the line where YAML knows it."""
     try:
-        framework = msgspec.convert(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader), Framework)
+        framework = msgspec.convert(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER), Framework)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise ContentError(f"this is no YAML: {error.problem}", place=Place(str(path), line)) from None
