@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import msgspec
 from asgiref.sync import sync_to_async
-from django.http import HttpResponse, StreamingHttpResponse
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -20,7 +21,7 @@ class _Line:
         return text
 
 
-def as_csv(name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> HttpResponse:
+def as_csv(request: HttpRequest, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> HttpResponse:
     """A CSV file (RFC 4180). Cells that a spreadsheet would run as formulas get an apostrophe before them."""
 
     def lines() -> Iterator[str]:
@@ -29,13 +30,13 @@ def as_csv(name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]])
         for row in rows:
             yield writer.writerow([_cell(row.get(column)) for column in columns])
 
-    return _file(lines(), "text/csv; charset=utf-8", f"{name}.csv")
+    return given(request, lines(), "text/csv; charset=utf-8", f"{name}.csv")
 
 
-def as_json_lines(name: str, rows: Iterable[Mapping[str, Any]]) -> HttpResponse:
+def as_json_lines(request: HttpRequest, name: str, rows: Iterable[Mapping[str, Any]]) -> HttpResponse:
     """One JSON object a line."""
     encoder = msgspec.json.Encoder()
-    return _file((encoder.encode(row) + b"\n" for row in rows), "application/x-ndjson", f"{name}.jsonl")
+    return given(request, (encoder.encode(row) + b"\n" for row in rows), "application/x-ndjson", f"{name}.jsonl")
 
 
 def _cell(value: Any) -> str:
@@ -43,16 +44,12 @@ def _cell(value: Any) -> str:
     return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
 
 
-def _file(content: Iterable[str | bytes], kind: str, name: str) -> HttpResponse:
-    return given(content, kind, name)
-
-
-def given(content: Iterable[str | bytes], kind: str, name: str, *, size: int | None = None) -> HttpResponse:
+def given(request: HttpRequest, content: Iterable[str | bytes], kind: str, name: str, *, size: int | None = None) -> HttpResponse:
     """A file to keep, streamed: under ASGI a blocking iterator is asked in a thread, a piece at a time."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if size is not None:
         headers["Content-Length"] = str(size)
-    answer = StreamingHttpResponse(_threaded(content), content_type=kind, headers=headers)
+    answer = StreamingHttpResponse(_threaded(content) if isinstance(request, ASGIRequest) else content, content_type=kind, headers=headers)
     return cast(HttpResponse, answer)
 
 

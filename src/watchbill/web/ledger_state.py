@@ -48,7 +48,7 @@ def states() -> tuple[ShardState, ...]:
 
 
 def _log_size(path: Path) -> int:
-    text = TileReader(path).checkpoint()
+    text = TileReader(path / "log").checkpoint()
     if not text:
         return 0
     try:

@@ -97,7 +97,7 @@ _HEIGHTS = {"failing": (0, 28), "unknown": (6, 22), "stale": (10, 18), "proven":
 
 
 def _fill(kind: str) -> SafeString:
-    return format_html('fill="{}"', "url(#hatch)") if kind == "unknown" else format_html("")
+    return format_html('fill="{}"', "url(#hatch)") if kind == "unknown" else SafeString("")
 
 
 @register.simple_tag

@@ -37,7 +37,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     form = request.GET.get("as", "")
     if form in {"csv", "json"}:
         rows = ({name: getattr(row, name) for name in _COLUMNS} for row in _all(wanted))
-        return as_csv("alerts", _COLUMNS, rows) if form == "csv" else as_json_lines("alerts", rows)
+        return as_csv(request, "alerts", _COLUMNS, rows) if form == "csv" else as_json_lines(request, "alerts", rows)
     found = queries.alerts(wanted)
     context: dict[str, Any] = {"page": found, "wanted": wanted, "dispositions": tuple(Disposition)}
     if request.headers.get("HX-Target") == "rows":

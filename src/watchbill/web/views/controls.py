@@ -36,7 +36,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     if form in {"csv", "json"}:
         columns = ("id", "title", "theme", "state", "since", "owner", "applicable", "reasons")
         values = ({**{name: getattr(row, name) for name in columns}, "reasons": [one.words for one in row.reasons]} for row in rows)
-        return as_csv("controls", columns, values) if form == "csv" else as_json_lines("controls", values)
+        return as_csv(request, "controls", columns, values) if form == "csv" else as_json_lines(request, "controls", values)
     asked, chosen = request.GET.get("q", "").strip(), request.GET.getlist("state")
     by_number = {control.id for control in installation.framework().find(asked)} if asked else set()
     shown = [

@@ -112,7 +112,7 @@ def export(request: HttpRequest, form: str) -> HttpResponse:
     content = installation.lake().export(request.GET.get("q", ""), start, end, form)
     kind = {"csv": "text/csv; charset=utf-8", "json": "application/x-ndjson"}[form]
     name = f"events.{'csv' if form == 'csv' else 'jsonl'}"
-    return given(content, kind, name)
+    return given(request, content, kind, name)
 
 
 def evidence(request: HttpRequest, shard: int, position: int) -> dict[str, Any] | None:

@@ -58,7 +58,7 @@ def export(request: HttpRequest) -> HttpResponse:
         path.unlink(missing_ok=True)
         raise
     stamp = rfc3339(moment)[:19].replace(":", "")
-    return given(_given_away(path), "application/zip", f"watchbill-{stamp}.zip", size=path.stat().st_size)
+    return given(request, _given_away(path), "application/zip", f"watchbill-{stamp}.zip", size=path.stat().st_size)
 
 
 def _given_away(path: Path) -> Iterator[bytes]:

@@ -1,0 +1,215 @@
+"""What each page shows and does, over real data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from watchbill.core.values import AlertStatus, Criticality, Disposition, Role
+from watchbill.state.alerts import queries as alerts
+from watchbill.state.assets import queries as inventory
+from watchbill.state.controls import queries as controls
+from watchbill.state.trail import queries as trail
+
+
+def text(answer) -> str:
+    assert answer.status_code == 200, answer.status_code
+    return answer.content.decode()
+
+
+def test_overview_gives_each_figure_its_denominator_and_link(analyst):
+    """Unresolved alerts, sources, ledger, controls: each figure opens what it is made of."""
+    page = text(analyst.get("/"))
+    assert 'href="/alerts?severity=critical"' in page
+    assert " of 118" in page
+    assert "never verified" in page
+
+
+def test_the_list_filters_by_facet_text_and_says_how_many(analyst):
+    """Facets narrow, text finds entities, and what does not match is gone."""
+    everything = text(analyst.get("/alerts"))
+    assert "Repeated failed sign-ins from one address" in everything
+    found = text(analyst.get("/alerts?q=203.0.113.9"))
+    assert "db-01" in found and "A new account was created" not in found
+    assert "Nothing matches" in text(analyst.get("/alerts?q=nobodyhasthis"))
+
+
+def test_rows_alone_are_given_to_the_live_script(analyst):
+    """The script asks with HX-Target and gets no shell."""
+    page = text(analyst.get("/alerts", headers={"HX-Target": "rows"}))
+    assert page.lstrip().startswith('<div id="rows"') and "<nav class=\"nav\"" not in page
+
+
+def test_lists_come_as_csv_and_json(analyst):
+    """What is shown can be taken along."""
+    rows = b"".join(analyst.get("/alerts?as=json&status=any")).splitlines()
+    assert all(json.loads(row)["id"].startswith("A-") for row in rows) and rows
+    assert b"".join(analyst.get("/alerts?as=csv")).startswith(b"id,title,status")
+
+
+def test_the_alert_page_tells_its_story(analyst):
+    """One sentence, why with threshold and criticality, events with their place, the response, the controls."""
+    one = next(row for row in alerts.alerts().items if row.rule == "failed_logins_by_address" and row.host == "db-01")
+    page = text(analyst.get(f"/alerts/{one.id}"))
+    for words in ("30 events", "203.0.113.9", "high criticality", "What to do now", "A.8.16", "Failed password for backup"):
+        assert words in page
+
+
+def test_an_alert_lives_through_the_page(analyst, an_alert):
+    """Acknowledge, comment, assign, resolve with its disposition, reopen; each is in the history."""
+    say = lambda step, **values: analyst.post(f"/alerts/{an_alert}/{step}", values)  # noqa: E731 - four short lines below
+    say("acknowledge")
+    say("comment", comment="Looked at it.")
+    say("assign", assignee="analyst@example.com")
+    say("resolve", disposition="benign", comment="A drill.")
+    found = alerts.alert(an_alert)
+    assert found.row.status is AlertStatus.RESOLVED and found.row.disposition is Disposition.BENIGN
+    assert found.row.assignee == "analyst@example.com"
+    say("reopen")
+    assert alerts.alert(an_alert).row.status is AlertStatus.OPEN
+    assert "A drill." in text(analyst.get(f"/alerts/{an_alert}"))
+
+
+def test_what_cannot_be_done_says_why_and_changes_nothing(analyst, an_alert):
+    """A false positive needs its reason: the page one comes back to says so."""
+    answer = analyst.post(f"/alerts/{an_alert}/resolve", {"disposition": "false positive"}, follow=True)
+    assert b"needs its reason" in answer.content
+    assert alerts.alert(an_alert).row.status is not AlertStatus.RESOLVED
+
+
+def test_many_are_acknowledged_and_that_is_undone(analyst):
+    """The script learns what was done, and undoes it."""
+    ids = [row.id for row in alerts.alerts().items if row.status is AlertStatus.OPEN][:2]
+    done = analyst.post("/alerts/bulk/acknowledge", {"id": ids}, headers={"X-Console": "1"}).json()
+    assert sorted(done["ids"]) == sorted(ids) and "2 alerts are acknowledged" in done["said"]
+    analyst.post("/alerts/bulk/unacknowledge", {"id": ids}, headers={"X-Console": "1"})
+    assert all(alerts.alert(one).row.status is AlertStatus.OPEN for one in ids)
+
+
+def test_events_are_searched_and_a_hostile_message_stays_text(analyst):
+    """What a log line says is never markup."""
+    page = text(analyst.get("/events?q=visitor&when=all"))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and "<script>alert(1)" not in page
+
+
+def test_a_query_that_cannot_be_read_says_where(analyst):
+    """400, the column and the mend, and the words stay in the box."""
+    answer = analyst.get("/events?q=user:(&when=all")
+    assert answer.status_code == 400
+    assert b"To mend" in answer.content and b'value="user:("' in answer.content
+
+
+def test_an_event_opens_to_its_bytes_and_place(analyst, sign_in):
+    """Analysts see the bytes and where they stand; viewers see the event without them."""
+    row = alerts.alert(alerts.alerts().items[0].id).evidence[0]
+    where = f"/events/{row.shard}-{row.position}"
+    page = text(analyst.get(where))
+    assert "&lt;38&gt;1 " in page and f"position {row.position}" in page
+    raw = analyst.get(f"{where}/raw")
+    assert raw["Content-Type"] == "application/octet-stream" and raw.content.startswith(b"<38>1 ")
+    assert "&lt;38&gt;1 " not in text(sign_in(Role.VIEWER).get(where))
+
+
+def test_events_are_exported(analyst):
+    """Every match as lines."""
+    rows = b"".join(analyst.get("/events/export.json?q=user:backup&when=all")).splitlines()
+    assert len(rows) == 30
+
+
+def test_an_asset_is_edited(analyst):
+    """Criticality, owner and expected sources; looking at it is the review."""
+    analyst.post("/assets/web-01/edit", {"criticality": "high", "owner": "web team", "expected_sources": "sshd nginx"})
+    found = inventory.asset("web-01", now=1)
+    assert (found.criticality, found.owner, found.reviewed) == (Criticality.HIGH, "web team", True)
+    assert "web team" in text(analyst.get("/assets?q=web"))
+
+
+def test_a_source_says_how_it_delivers_and_its_bound_is_set(analyst):
+    """The silent bound takes words, and refuses what is none."""
+    assert "company.log" in text(analyst.get("/sources"))
+    analyst.post("/sources/0-1/edit", {"silent_after": "2h"})
+    assert inventory.source("0-1", now=1).silent_after_set
+    refused = analyst.post("/sources/0-1/edit", {"silent_after": "soon"}, follow=True)
+    assert b"is no duration" in refused.content
+
+
+def test_controls_are_found_by_either_edition_and_attested(analyst):
+    """A.12.4 of 2013 finds A.8.15; an attestation is on the control's page."""
+    assert "A.8.15" in text(analyst.get("/controls?q=A.12.4"))
+    analyst.post("/controls/A.7.4/attest", {"statement": "I walked the site.", "days": "30"})
+    assert controls.control("A.7.4").attestations[0].statement == "I walked the site."
+    assert "I walked the site." in text(analyst.get("/controls/A.7.4"))
+    assert "as known at the end of 2020-01-01" in text(analyst.get("/controls/A.8.15?as_of=2020-01-01"))
+
+
+def test_the_ledger_is_verified_from_the_page(analyst):
+    """The verdict names who asked, and how many records were proven."""
+    from watchbill.core.clock import SystemClock
+    from watchbill.flows.prove import verify
+    from watchbill.web import installation
+
+    report = verify(installation.data(), SystemClock(), by="analyst@example.com", workers=1)
+    assert report.ok
+    page = text(analyst.get("/ledger"))
+    assert "records verified" in page and "analyst@example.com" in page
+
+
+def test_a_period_is_exported_and_its_bundle_verifies(analyst, tmp_path):
+    """What the browser gets is what an auditor verifies; the export is on the trail."""
+    from watchbill.ledger import verify_bundle
+
+    bundle = tmp_path / "bundle.zip"
+    bundle.write_bytes(b"".join(analyst.post("/ledger/export", {"when": "last 7d"})))
+    assert verify_bundle(bundle).ok
+    assert trail.entries()[0].action == "export.made"
+
+
+def test_rules_show_tiers_and_tests(analyst):
+    """The tiered table of the rule, in words."""
+    page = text(analyst.get("/rules/failed_logins_by_address"))
+    assert "3 in 5 min" in page and "Its alerts" in page
+
+
+def test_a_channel_keeps_its_secret(administrator):
+    """The form is made from the notifier's fields; a secret never comes back, and leaving it empty keeps it."""
+    page = text(administrator.get("/channels/1"))
+    assert "not to be shown" not in page and "set; leave empty to keep it" in page
+    changed = {"name": "On call", "min_severity": "critical", "enabled": "on", "config.url": "https://hooks.example.com/x"}
+    assert administrator.post("/channels/1", changed).status_code == 302
+    assert alerts.channel(1).config["secret"] == "…"
+
+
+def test_somebody_is_invited_and_comes_in(administrator, sign_in):
+    """The link is shown once, opens once, and gives the role that it was made for."""
+    page = text(administrator.post("/people/invite", {"email": "new@example.com", "role": "auditor"}, follow=True))
+    link = page.split("<code>")[1].split("</code>")[0]
+    assert link not in text(administrator.get("/people"))
+    where = link[link.index("/setup/") :]
+    stranger = sign_in(None)
+    assert "the role auditor" in text(stranger.get(where))
+    weak = stranger.post(where, {"email": "new@example.com", "password": "short"})
+    assert weak.status_code == 400
+    assert stranger.post(where, {"email": "new@example.com", "password": "twelve letters or more"}).status_code == 302
+    assert stranger.get(where).status_code == 404
+
+
+def test_a_token_is_shown_once(analyst):
+    """Nobody, its owner included, sees it a second time."""
+    page = text(analyst.post("/account/tokens", {"name": "script", "role": "viewer", "days": "7"}, follow=True))
+    token = page.split("<code>")[1].split("</code>")[0]
+    assert token.startswith("wb_") and token not in text(analyst.get("/account"))
+
+
+def test_the_trail_says_who_did_what(analyst, an_alert):
+    """An action just done is at the top."""
+    analyst.post(f"/alerts/{an_alert}/acknowledge")
+    page = text(analyst.get("/trail?action=alert."))
+    assert "alert.acknowledge" in page and "analyst@example.com" in page
+
+
+@pytest.mark.parametrize("where", ["/nowhere", "/alerts/A-999999", "/assets/ghost", "/events/0-999999999", "/rules/none"])
+def test_what_is_not_there_says_what_to_do(analyst, where):
+    """404, with a way on."""
+    answer = analyst.get(where)
+    assert answer.status_code == 404 and b"To the overview" in answer.content
