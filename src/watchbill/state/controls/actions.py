@@ -146,7 +146,7 @@ def refresh_states(now: int, signals: Iterable[Signal] = ()) -> tuple[str, ...]:
     rows, changes, acts = [], [], []
     for row in models.Control.objects.select_for_update().filter(retired=False).order_by("pk"):
         state, found = judge(checks[row.key], attestations[row.pk], by_control[row.key], now)
-        reasons = msgspec.to_builtins(found)
+        reasons = [msgspec.to_builtins(reason) for reason in found]
         if state == row.state and reasons == row.reasons:
             continue
         changes.append(models.Change(control=row, at=now, state=state, reasons=reasons))
