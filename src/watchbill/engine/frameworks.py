@@ -76,7 +76,7 @@ class Framework(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_framework(path: Path) -> Framework:
     """Read one framework file. Raises ContentError with the file, and the line where YAML knows it."""
     try:
-        framework = msgspec.convert(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER), Framework)
+        framework = msgspec.convert(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER), Framework)  # noqa: S506 - both are safe loaders
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise ContentError(f"this is no YAML: {error.problem}", place=Place(str(path), line)) from None
