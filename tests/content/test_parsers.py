@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from normalising import PARSERS, normalised
 
@@ -36,3 +38,15 @@ def test_every_parser_has_both_kinds_of_samples(parser):
     assert any(sample.class_uid is not None for sample in parser.samples)
     if parser.rank < 99:
         assert any(sample.class_uid is None for sample in parser.samples)
+
+
+@pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.id)
+def test_repetition_does_not_blow_up(parser):
+    """A line that repeats a part of itself up to the limit costs milliseconds: no expression backtracks without bound."""
+    for sample in parser.samples[:8]:
+        words = sample.raw.split(" ")
+        for cut in range(2, len(words), 3):
+            part = " ".join(words[cut - 1 : cut + 1]) + " "
+            start = time.process_time()
+            normalised([" ".join(words[:cut]) + " " + part * (60_000 // len(part))])
+            assert time.process_time() - start < 0.5, (sample.raw, cut)

@@ -187,7 +187,7 @@ _ECS = {
     "http.request.method": ("cs-method",), "url.original": ("cs-uri",), "user_agent.original": ("http_request.user_agent", "userAgent"),
     "http.response.body.bytes": ("http_response.length",), "group.name": ("group.name",), "log.level": ("level",),
     "cloud.region": ("cloud.region",), "cloud.account.id": ("cloud.account.uid",), "event.id": ("metadata.uid",),
-    "event.provider": ("api.service.name",), "user.id": ("user.uid", "actor.user.uid", "auid", "uid"),
+    "event.provider": ("api.service.name",), "user.id": ("user.uid", "auid", "uid", "userIdentity.principalId"),
 }  # fmt: skip
 
 

@@ -116,6 +116,7 @@ def _about(native: dict[str, Any], name: str, service: str, error: str) -> dict[
     for field, path in (
         ("awsRegion", "cloud.region"),
         ("eventID", "metadata.uid"),
+        ("eventType", "metadata.event_code"),
         ("eventVersion", "metadata.product.version"),
         ("requestID", "api.request.uid"),
         ("apiVersion", "api.version"),
@@ -146,8 +147,8 @@ def _actor(values: dict[str, Any], native: dict[str, Any]) -> None:
     values["actor.user.name"] = name
     for field, path in (
         ("userIdentity.type", "actor.user.type"),
-        ("userIdentity.principalId", "actor.user.uid"),
-        ("userIdentity.arn", "actor.user.uid_alt"),
+        ("userIdentity.principalId", "actor.user.uid_alt"),
+        ("userIdentity.arn", "actor.user.uid"),
         ("userIdentity.accountId", "actor.user.account.uid"),
         ("userIdentity.accessKeyId", "actor.user.credential_uid"),
         ("userIdentity.invokedBy", "actor.invoked_by"),
@@ -179,6 +180,8 @@ def _subject(values: dict[str, Any], native: dict[str, Any], class_uid: int) -> 
         values["is_mfa"] = _text(native, "additionalEventData.MFAUsed") == "Yes"
     elif class_uid == ocsf.ACCOUNT_CHANGE:
         values["user.name"] = user or values["actor.user.name"]
+        if arn := _text(native, "responseElements.user.arn"):
+            values["user.uid"] = arn
         if policy := _text(native, "requestParameters.policyArn") or _text(native, "requestParameters.policyName"):
             values["policies"] = [{"uid": policy, "name": policy.rpartition("/")[2]}]
     elif class_uid == ocsf.GROUP_MANAGEMENT:

@@ -7,7 +7,7 @@ from typing import Any
 
 from watchbill.sdk import Event, Line, LogSource, Parser, Sample, ocsf
 
-_FORM = re.compile(r"\((.*?)\) ([A-Z][A-Za-z ]*?) \((.*)\)\s*$", re.DOTALL)
+_FORM = re.compile(r"\(([^()]*)\) ([A-Z][A-Za-z ]*?) \((.*)\)\s*$", re.DOTALL)
 _ANACRON = re.compile(r"Job `(.*?)' (started|terminated)(.*)")
 _ACTIVITIES = {
     "CMD": 6, "CMDOUT": ocsf.OTHER, "CMDEND": ocsf.OTHER, "RELOAD": 2, "REPLACE": 2, "BEGIN EDIT": 2, "DELETE": 3,

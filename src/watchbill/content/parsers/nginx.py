@@ -9,6 +9,8 @@ from watchbill.content import web_logs
 from watchbill.sdk import Event, Line, LogSource, Parser, Sample, ocsf
 
 SOURCE = LogSource("", "nginx", "webserver")
+#: nginx cuts its error messages at 2,048 bytes (ngx_log.h, NGX_MAX_ERROR_STR).
+_LONGEST = 4_096
 _ERROR = re.compile(
     r"(?:\S+ nginx: )?(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w+)\] (?:(\d+)[#:](\d+)(?::| |$)(?: ?\*(\d+))?)? ?(.*)"
 )
@@ -54,7 +56,11 @@ def _error(line: Line, match: re.Match[str]) -> Event:
         "message": text,
     }
     # A refused name may imitate the tail, so there the last one counts; elsewhere only the end can be the peer's.
-    tail = _FIRST_TAIL.match(text) or (_LAST_TAIL.match(text) if text.startswith(("user ", "PAM")) else None)
+    tail = (
+        None
+        if len(text) > _LONGEST
+        else _FIRST_TAIL.match(text) or (_LAST_TAIL.match(text) if text.startswith(("user ", "PAM")) else None)
+    )
     said, client = text, ""
     values: dict[str, Any] = {}
     if tail:

@@ -7,10 +7,13 @@ says itself how it ended. For sudo and su it counts as one kind of line of the a
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from watchbill.sdk import Event, Line, LogSource, Parser, Sample, ocsf
 
+#: Names of users and hosts that long are an attack on the expressions below.
+_LONGEST = 2_048
 _SERVICES = {
     "sshd": LogSource("linux", "sshd"),
     "sudo": LogSource("linux", "sudo"),
@@ -44,11 +47,15 @@ _SIGNED_IN = re.compile(r"(?:ROOT )?LOGIN ON (\S+)(?: BY (\S+))?(?: FROM (\S+))?
 def parse(line: Line) -> Event | None:
     """Translate a PAM module's line, and login's own."""
     text = line.text
+    if len(text) > _LONGEST:
+        return None
     if line.app == "login" and (event := _login(line)):
         return event
     if match := _MORE.match(text):
         # The same failures have been told one by one already.
         return _failure(line, _service(line, ""), match[2], counted=False)
+    if _sniff(text):
+        return _failure(line, _service(line, ""), text.partition("; ")[2], counted=True)
     match = _HEAD.match(text)
     if not match:
         return None
@@ -79,18 +86,16 @@ def _service(line: Line, named: str) -> str:
     return line.app.rpartition("/")[2].lower() or "pam"
 
 
-def _template(class_uid: int, activity_id: int, status_id: int) -> dict[str, Any]:
-    return dict(_TEMPLATES.setdefault((class_uid, activity_id, status_id), _made(class_uid, activity_id, status_id)))
-
-
-def _made(class_uid: int, activity_id: int, status_id: int) -> dict[str, Any]:
+@cache
+def _fixed(class_uid: int, activity_id: int, status_id: int) -> dict[str, Any]:
     values = ocsf.template(class_uid, activity_id, "Linux-PAM", "Linux-PAM", status_id)
     if activity_id == ocsf.OTHER:
         values["activity_name"] = "Session Open"
     return values
 
 
-_TEMPLATES: dict[tuple[int, int, int], dict[str, Any]] = {}
+def _template(class_uid: int, activity_id: int, status_id: int) -> dict[str, Any]:
+    return dict(_fixed(class_uid, activity_id, status_id))
 
 
 def _event(line: Line, service: str, values: dict[str, Any], native: dict[str, Any]) -> Event:
@@ -173,7 +178,7 @@ PARSER = Parser(
     id="pam",
     title="Linux-PAM modules of any service",
     logsource=_AUTH,
-    parse=lambda line: parse(line) or (_failure(line, _service(line, ""), line.text.partition("; ")[2], counted=True) if _sniff(line.text) else None),
+    parse=parse,
     apps=("login",),
     prefixes=("pam_", "(pam_", "PAM "),
     sniff=_sniff,

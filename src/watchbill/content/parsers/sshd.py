@@ -41,6 +41,8 @@ _STARTED = _template(ocsf.APPLICATION_LIFECYCLE, 3, ocsf.SUCCESS, app__name="ssh
 _STOPPED = _template(ocsf.APPLICATION_LIFECYCLE, 4, ocsf.SUCCESS, app__name="sshd", app__vendor_name="OpenBSD")
 _OTHER = _template(ocsf.BASE, ocsf.UNKNOWN, ocsf.UNKNOWN)
 
+#: OpenSSH's own buffer holds 1,024 bytes (log.c, MSGBUFSIZ): what is longer was not written by it.
+_LONGEST = 2_048
 _TAIL = r"(?: port (\d+))?(?: on \S+(?: port \d+)?)?(?: (ssh\d?))?"
 # A name without spaces may be followed by what the method has to say (": RSA SHA256:…"); with spaces, nothing may.
 _VERDICT = re.compile(rf"(\S+) for (invalid user |illegal user )?(\S+) from (\S+){_TAIL}(?:: (.*)| \[preauth\])?$")
@@ -67,6 +69,8 @@ _WRAPPED = re.compile(r"connect from (.*?)(?: \((\S+)\))?$")
 def parse(line: Line) -> Event | None:
     """Translate a line of sshd, sshd-session or sshd-auth; PAM modules' lines are left to the parser ``pam``."""
     text = line.text
+    if len(text) > _LONGEST:
+        return _other(line, text)
     word, _, rest = text.partition(" ")
     form = _FORMS.get(word)
     if form is None:
