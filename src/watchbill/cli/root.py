@@ -78,9 +78,6 @@ class Topics(click.Group):
         except WatchbillError as error:
             click.echo(f"watchbill: {error}", err=True)
             sys.exit(2)
-        except BrokenPipeError:
-            sys.stderr.close()
-            sys.exit(0)
 
 
 @click.command(name="verify", context_settings={"ignore_unknown_options": True, "help_option_names": []})

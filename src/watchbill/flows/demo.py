@@ -19,7 +19,7 @@ from watchbill.core.config import Config
 from watchbill.core.errors import ConflictError
 from watchbill.core.paths import DataDir
 from watchbill.core.times import rfc3339
-from watchbill.core.values import Disposition, Role
+from watchbill.core.values import AlertStatus, Disposition, Role
 from watchbill.flows import content, prove
 from watchbill.flows.assess import assess
 from watchbill.flows.forward import Forwarder
@@ -38,8 +38,8 @@ from watchbill.state.controls import queries as control_queries
 SEED = 27001
 EVENTS = 200_000
 _SLICE = 6 * HOUR
-#: Alerts of the last days are left for whoever looks at the demo.
-_LEFT_OPEN = 3 * DAY
+#: Alerts of the last days are left for whoever looks at the demo; those before are at least taken.
+_LEFT_OPEN, _TAKEN = 5 * DAY, 12 * DAY
 _WATCH = ("sec.analyst1@larkfield.example", "sec.analyst2@larkfield.example")
 _LEAD = "ops.lead1@larkfield.example"
 _ATTESTED = {
@@ -167,6 +167,10 @@ class _People:
             alerts.acknowledge(alert.id, by=who, at=seen)
             return
         if now - alert.opened_at < 8 * HOUR:
+            return
+        if alert.opened_at > self.end - _TAKEN:
+            if alert.status is AlertStatus.ACKNOWLEDGED and self.chance.random() < 0.5:
+                alerts.investigate(alert.id, by=who, at=now, comment="Talking to the owner of the system.")
             return
         disposition, comment = self.chance.choices(
             (
