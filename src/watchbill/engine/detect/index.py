@@ -11,9 +11,9 @@ from watchbill.engine.detect.predicates import MISSING, Predicate, holds, relate
 #: A memo keeps up to two generations of this many values, each of at most this many characters.
 MEMO_VALUES = 8_192
 MEMO_CHARACTERS = 1_024
-#: From this many literals on, `contains` goes by four-character grams instead of one after the other.
+#: From this many literals on, `contains` goes by three-character grams instead of one after the other.
 _MANY = 48
-_GRAM = 4
+_GRAM = 3
 
 Hits = frozenset[int]
 NO_HITS: Hits = frozenset()

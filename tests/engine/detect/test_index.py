@@ -1,0 +1,36 @@
+"""The indexes choose whom to ask; what they answer is what asking everybody answers. Memos stay small."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from watchbill.engine.detect.index import FieldIndex, Memo, key_of
+from watchbill.engine.detect.predicates import MISSING, Predicate, holds
+
+literals = st.text(alphabet="abc-", min_size=1, max_size=6)
+predicates = st.builds(
+    Predicate, st.sampled_from(["contains", "equals", "startswith", "endswith"]), literals, st.booleans()
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(predicates, min_size=60, max_size=150),
+    st.lists(st.text(alphabet="abcABC-", max_size=20), min_size=1, max_size=5),
+)
+def test_many_literals_are_found_as_one_by_one(asked, texts):
+    """With so many literals that grams are used, as with few."""
+    index = FieldIndex(enumerate(asked))
+    for text in texts:
+        assert index.hits(text) == {number for number, predicate in enumerate(asked) if holds(predicate)(text)}
+
+
+def test_a_memo_is_bounded_and_tells_missing_from_null_and_true_from_one():
+    """Whatever number of values comes, at most two generations are kept."""
+    index = FieldIndex(enumerate([Predicate("exists"), Predicate("null"), Predicate("equals", "1")]))
+    memo = Memo(index, values=100)
+    for number in range(5_000):
+        assert memo[str(number + 2)] == {0}
+    assert len(memo) <= 100
+    assert [memo[key_of(value)] for value in (MISSING, None, 1, 1.0, True, "1", ["x", 1])] == [
+        {1}, {0, 1}, {0, 2}, {0, 2}, {0}, {0, 2}, {0, 2},
+    ]  # fmt: skip
