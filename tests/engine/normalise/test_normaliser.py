@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
 from typing import NamedTuple
 
@@ -211,3 +212,14 @@ def test_any_bytes_become_one_event(raw):
 def test_any_text_after_a_header_becomes_one_event(text, head):
     (event,) = normalise((head + text).encode("utf-8", "replace"))
     assert event.position == 0
+
+
+def test_the_host_of_a_line_that_names_none():
+    """It is the host that the source is said to be on, else this machine for a file, else the peer, else the name."""
+    cases = (("file", {"host": "web-01"}), ("file", {}), ("syslog-udp", {"address": "192.0.2.7"}), ("replay", {}))
+    normaliser = Normaliser([ECHO], clock=FixedClock(NOW))
+    hosts = [
+        normaliser.normalise([(Record(1, b"x"), Source(at, "old.log", transport, facts), 0)])[0].host
+        for at, (transport, facts) in enumerate(cases)
+    ]
+    assert hosts == ["web-01", platform.node(), "192.0.2.7", "old.log"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -41,7 +42,7 @@ class Record(Protocol):
 
 
 class Source(Protocol):
-    """What is known of a source. Facts read here: ``format`` (a parser id), ``timezone`` (IANA), ``host``."""
+    """What is known of a source. Facts read here: ``format`` (a parser id), ``timezone`` (IANA), ``host``, ``address``."""
 
     @property
     def number(self) -> int: ...
@@ -62,7 +63,8 @@ class _Route:
         facts = source.facts
         self.name = source.name
         self.format = facts.get("format", "")
-        self.host = facts.get("host", "")
+        here = platform.node() if source.transport in {"file", "journald"} else ""
+        self.host = facts.get("host") or here or facts.get("address", "")
         self.stamps = Stamps(zone(facts.get("timezone", timezone)))
         self.parsers = router.preferred(self.format, source.name)
 
