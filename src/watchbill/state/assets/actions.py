@@ -170,6 +170,8 @@ def watch_silence(at: int) -> tuple[SilenceChange, ...]:
         action = "source.silent" if is_silent else "source.returned"
         detail = {"name": view.name, "transport": view.transport, "seconds": length // 1_000_000_000,
                   "bound_seconds": view.silent_after // 1_000_000_000}  # fmt: skip
+        if host := queries.most_critical_of(view.name):
+            detail["host"] = host  # how bad a silence is depends on what has become invisible
         record(SYSTEM, action, "source", view.id, detail, at)
         changes.append(SilenceChange(view, is_silent, length))
     return tuple(changes)

@@ -52,6 +52,13 @@ def criticalities() -> dict[str, Criticality]:
     return found
 
 
+def most_critical_of(source: str) -> str:
+    """The name of the most critical asset that a source (by name) reports on; "" when it reports on none."""
+    rank = {value: place for place, value in enumerate(Criticality)}
+    names = Asset.objects.filter(seen_sources__source=source[:255]).values_list("name", "criticality").distinct()
+    return max(names, key=lambda one: (rank[Criticality(one[1])], one[0]), default=("", ""))[0]
+
+
 def coverage(*, now: int) -> tuple[Coverage, ...]:
     """For each criticality, from high to low: how much of it sends, is owned, reviewed and complete."""
     views: defaultdict[Criticality, list[AssetView]] = defaultdict(list)
