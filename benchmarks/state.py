@@ -107,7 +107,7 @@ def fill(count: int) -> None:
             "UPDATE alerts_alert SET status = 'resolved', disposition = 'benign', resolved_at = %s WHERE id %% 10 > 0",
             [NOW],
         )
-        cursor.execute("UPDATE alerts_entity SET status = 'resolved' WHERE alert_id %% 10 > 0")
+        cursor.execute("UPDATE alerts_entity SET status = 'resolved' WHERE alert_id % 10 > 0")
         tallies.recount()
         cursor.execute("ANALYZE")
     connection.close()

@@ -84,11 +84,11 @@ def test_new_sources_get_a_day():
     assert queries.sources(now=NOW + DAY + 1)[0].state is SourceState.SILENT
 
 
-@pytest.mark.parametrize(("transport", "state"), [("replay", SourceState.RECORDED), ("internal", SourceState.ALIVE)])
-def test_of_some_nothing_is_expected(transport, state):
+@pytest.mark.parametrize(("transport", "expected"), [("replay", SourceState.RECORDED), ("internal", SourceState.ALIVE)])
+def test_of_some_nothing_is_expected(transport, expected):
     """Recordings end, and Watchbill itself speaks when something happens."""
     actions.observe([batch(NOW, transport=transport)], [], NOW)
-    assert queries.sources(now=NOW + 99 * DAY)[0].state is state
+    assert queries.sources(now=NOW + 99 * DAY)[0].state is expected
 
 
 def test_the_bound_can_be_set():

@@ -50,7 +50,7 @@ def test_nothing_known_is_unknown():
 
 
 @pytest.mark.parametrize(
-    ("outcome", "signals", "state"),
+    ("outcome", "signals", "expected"),
     [
         (Outcome.PASSED, (), ControlState.PROVEN),
         (Outcome.FAILED, (), ControlState.FAILING),
@@ -63,12 +63,12 @@ def test_nothing_known_is_unknown():
         (None, (alert(Severity.CRITICAL),), ControlState.FAILING),
     ],
 )
-def test_states(outcome, signals, state):
+def test_states(outcome, signals, expected):
     """Checks prove, grave alerts fail, rules only support."""
     if outcome:
         checked(outcome)
     actions.refresh_states(NOW, signals)
-    assert state_of() is state
+    assert state_of() is expected
     assert queries.control("A.8.15").row.reasons
 
 
