@@ -86,7 +86,9 @@ class Server:
     def run(self, program: str) -> None:
         place = str(Path(__file__).parents[1] / "web")
         environment = os.environ | {"WATCHBILL_DATA": str(self.folder)}
-        subprocess.run([sys.executable, "-c", program, str(self.folder), place], check=True, env=environment, timeout=120)
+        subprocess.run(
+            [sys.executable, "-c", program, str(self.folder), place], check=True, env=environment, timeout=120
+        )
 
     def attack(self) -> None:
         self.run(_ATTACK)
@@ -137,7 +139,9 @@ def signed_in(chromium, server):
 @pytest.fixture
 def page(chromium, server, signed_in):
     """A page of the analyst's; what the browser complains of fails the test."""
-    context = chromium.new_context(base_url=server.url, storage_state=signed_in, viewport={"width": 1440, "height": 900})
+    context = chromium.new_context(
+        base_url=server.url, storage_state=signed_in, viewport={"width": 1440, "height": 900}
+    )
     context.set_default_timeout(15_000)
     found, complaints = context.new_page(), []
     found.on("pageerror", lambda error: complaints.append(str(error)))

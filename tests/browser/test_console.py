@@ -7,7 +7,20 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-PAGES = ("/", "/alerts", "/events?when=all", "/assets", "/sources", "/controls", "/controls/A.8.15", "/rules", "/ledger", "/trail", "/channels", "/account")
+PAGES = (
+    "/",
+    "/alerts",
+    "/events?when=all",
+    "/assets",
+    "/sources",
+    "/controls",
+    "/controls/A.8.15",
+    "/rules",
+    "/ledger",
+    "/trail",
+    "/channels",
+    "/account",
+)
 #: WCAG 2.2 contrast of every text against what lies behind it; returns what is below 4.5 (3 for large text).
 CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });

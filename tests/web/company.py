@@ -24,12 +24,27 @@ def lines(now: datetime) -> list[str]:
 
     for number in range(60):
         host = ("web-01", "db-01", "mail-01")[number % 3]
-        add(timedelta(minutes=47 * number), host, "sshd", f"Accepted publickey for anna from 198.51.100.{number % 9 + 2} port 4{number:03d} ssh2: ED25519 SHA256:abc")
+        add(
+            timedelta(minutes=47 * number),
+            host,
+            "sshd",
+            f"Accepted publickey for anna from 198.51.100.{number % 9 + 2} port 4{number:03d} ssh2: ED25519 SHA256:abc",
+        )
         add(timedelta(minutes=41 * number), host, "systemd", "Started logrotate.service - Rotate log files.")
     for host, address, user in (("web-01", "203.0.113.7", "root"), ("db-01", "203.0.113.9", "backup")):
         for number in range(30):
-            add(timedelta(hours=2, seconds=-3 * number), host, "sshd", f"Failed password for {user} from {address} port {40000 + number} ssh2")
-    add(timedelta(hours=1), "db-01", "useradd", "new user: name=support2, UID=1005, GID=1005, home=/home/support2, shell=/bin/bash, from=/dev/pts/1")
+            add(
+                timedelta(hours=2, seconds=-3 * number),
+                host,
+                "sshd",
+                f"Failed password for {user} from {address} port {40000 + number} ssh2",
+            )
+    add(
+        timedelta(hours=1),
+        "db-01",
+        "useradd",
+        "new user: name=support2, UID=1005, GID=1005, home=/home/support2, shell=/bin/bash, from=/dev/pts/1",
+    )
     add(timedelta(hours=1, seconds=-5), "db-01", "usermod", "add 'support2' to group 'sudo'")
     add(timedelta(minutes=30), "web-01", "shop", "<script>alert(1)</script> is what a visitor called themselves")
     return [line for _, line in sorted(found)]
@@ -69,7 +84,9 @@ def prepare(data: DataDir) -> None:
     at, by = SystemClock().now(), PEOPLE[Role.ADMINISTRATOR]
     sync_controls(Catalog.load("watchbill.content"), SystemClock())
     people()
-    assets.add_asset("db-01", by=by, at=at, criticality=Criticality.HIGH, owner="data team", expected_sources=("sshd", "auditd"))
+    assets.add_asset(
+        "db-01", by=by, at=at, criticality=Criticality.HIGH, owner="data team", expected_sources=("sshd", "auditd")
+    )
     config = {"url": "https://hooks.example.com/watch", "secret": "not to be shown"}
     alerts.create_channel("webhook", "On-call", config, secret=("secret",), min_severity=Severity.HIGH, by=by, at=at)
 

@@ -16,7 +16,7 @@ from watchbill.state import databases
 from watchbill.web import installation
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
-from company import PEOPLE, afterwards, lines, now, prepare, receive  # noqa: E402 - found by the line above
+from company import PEOPLE, afterwards, lines, now, prepare, receive
 
 
 def use(settings: dict[str, object]) -> None:
@@ -75,7 +75,9 @@ def sign_in(console):
     def client(role: Role | None, **options) -> Client:
         found = Client(**options)
         if role is not None:
-            found.force_login(get_user_model().objects.get(email=PEOPLE[role]), "allauth.account.auth_backends.AuthenticationBackend")
+            found.force_login(
+                get_user_model().objects.get(email=PEOPLE[role]), "allauth.account.auth_backends.AuthenticationBackend"
+            )
         return found
 
     return client

@@ -41,7 +41,7 @@ class Person(NamedTuple):
 
 def person(request: HttpRequest) -> Person | None:
     """The signed-in person; None for a stranger."""
-    user = cast(Any, request.user)
+    user = cast("Any", request.user)
     if not user.is_authenticated:
         return None
     return Person(user.email, Role(user.role))
@@ -106,8 +106,18 @@ def _answer(request: HttpRequest, error: WatchbillError) -> HttpResponse:
     if request.method == "POST" and not isinstance(error, NotFoundError | DeniedError):
         messages.error(request, str(error))
         return back(request)
-    status = 404 if isinstance(error, NotFoundError) else 403 if isinstance(error, DeniedError) else 409 if isinstance(error, ConflictError) else 400
-    return render(request, f"{404 if status == 404 else 403 if status == 403 else 400}.html", {"error": error}, status=status)
+    status = (
+        404
+        if isinstance(error, NotFoundError)
+        else 403
+        if isinstance(error, DeniedError)
+        else 409
+        if isinstance(error, ConflictError)
+        else 400
+    )
+    return render(
+        request, f"{404 if status == 404 else 403 if status == 403 else 400}.html", {"error": error}, status=status
+    )
 
 
 def back(request: HttpRequest, otherwise: str = "overview") -> HttpResponse:

@@ -40,17 +40,29 @@ def as_json_lines(request: HttpRequest, name: str, rows: Iterable[Mapping[str, A
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode() if isinstance(value, (list, tuple, dict)) else str(value)
+    text = (
+        ""
+        if value is None
+        else value
+        if isinstance(value, str)
+        else msgspec.json.encode(value).decode()
+        if isinstance(value, (list, tuple, dict))
+        else str(value)
+    )
     return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
 
 
-def given(request: HttpRequest, content: Iterable[str | bytes], kind: str, name: str, *, size: int | None = None) -> HttpResponse:
+def given(
+    request: HttpRequest, content: Iterable[str | bytes], kind: str, name: str, *, size: int | None = None
+) -> HttpResponse:
     """A file to keep, streamed: under ASGI a blocking iterator is asked in a thread, a piece at a time."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if size is not None:
         headers["Content-Length"] = str(size)
-    answer = StreamingHttpResponse(_threaded(content) if isinstance(request, ASGIRequest) else content, content_type=kind, headers=headers)
-    return cast(HttpResponse, answer)
+    answer = StreamingHttpResponse(
+        _threaded(content) if isinstance(request, ASGIRequest) else content, content_type=kind, headers=headers
+    )
+    return cast("HttpResponse", answer)
 
 
 async def _threaded(content: Iterable[str | bytes]) -> AsyncIterator[str | bytes]:

@@ -1,53 +1,7 @@
-"""The installation that this process serves: opened once, handed to the views that need it."""
+"""The installation that this process serves; the API beside the console uses the same one."""
 
 from __future__ import annotations
 
-from functools import cache
+from watchbill.flows.installation import catalog, config, data, framework, lake, requirements, ruleset
 
-from django.conf import settings
-
-from watchbill.core.config import Config
-from watchbill.core.paths import DataDir
-from watchbill.engine.catalog import Catalog
-from watchbill.engine.detect import RuleSet
-from watchbill.engine.frameworks import Control, Framework
-from watchbill.flows import content
-from watchbill.flows.prepare import FRAMEWORK
-from watchbill.lake import Lake
-
-
-def data() -> DataDir:
-    found: DataDir = settings.DATA
-    return found
-
-
-def config() -> Config:
-    found: Config = settings.CONFIG
-    return found
-
-
-@cache
-def catalog() -> Catalog:
-    return content.installed(data(), config())
-
-
-@cache
-def ruleset() -> RuleSet:
-    return content.rules(catalog())
-
-
-@cache
-def framework() -> Framework:
-    return catalog().framework(FRAMEWORK)
-
-
-@cache
-def requirements() -> dict[str, Control]:
-    """The clauses and controls by number, in the order of the standard."""
-    return {control.id: control for control in framework().controls}
-
-
-@cache
-def lake() -> Lake:
-    return Lake(data().lake)
-
+__all__ = ["catalog", "config", "data", "framework", "lake", "requirements", "ruleset"]

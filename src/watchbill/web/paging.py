@@ -11,7 +11,7 @@ from django.http import HttpRequest
 class Choice(NamedTuple):
     value: str
     label: str
-    count: int
+    count: int  # type: ignore[assignment]  # a facet's value has a count; tuple.count is not missed
     chosen: bool
 
 
@@ -24,12 +24,19 @@ class Facet(NamedTuple):
     marked: bool = False
 
 
-def facet(request: HttpRequest, key: str, label: str, counts: Iterable[tuple[str, int]], *, marked: bool = False) -> Facet:
+def facet(
+    request: HttpRequest, key: str, label: str, counts: Iterable[tuple[str, int]], *, marked: bool = False
+) -> Facet:
     """A facet from (value, count) pairs; what is chosen stays in sight even when nothing is left of it."""
     chosen = request.GET.getlist(key)
     pairs = dict(counts)
     pairs |= {value: 0 for value in chosen if value not in pairs}
-    return Facet(key, label, tuple(Choice(value, value or "nobody", count, value in chosen) for value, count in pairs.items()), marked)
+    return Facet(
+        key,
+        label,
+        tuple(Choice(value, value or "nobody", count, value in chosen) for value, count in pairs.items()),
+        marked,
+    )
 
 
 def page_number(request: HttpRequest) -> int:

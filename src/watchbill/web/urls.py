@@ -87,7 +87,11 @@ urlpatterns = [
     path("controls/<str:control_id>", controls.detail, name="control"),
     path("controls/<str:control_id>/attest", controls.attest, name="control-attest"),
     path("controls/<str:control_id>/edit", controls.edit, name="control-edit"),
-    path("controls/<str:control_id>/attestations/<digits:attestation_id>/withdraw", controls.withdraw, name="control-withdraw"),
+    path(
+        "controls/<str:control_id>/attestations/<digits:attestation_id>/withdraw",
+        controls.withdraw,
+        name="control-withdraw",
+    ),
     path("rules", rules.listing, name="rules"),
     path("rules/<str:name>", rules.detail, name="rule"),
     path("ledger", ledger.ledger, name="ledger"),

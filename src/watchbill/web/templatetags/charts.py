@@ -50,7 +50,7 @@ def bars(data: Iterable[Bar], title: str, kinds: str = "", low: bool = False) ->
 def _stacks(drawn: Sequence[Bar], title: str) -> SafeString:
     top = max((bar.total for bar in drawn), default=0) or 1
     width, height = 10 * max(len(drawn), 1), 100
-    shapes = [_stack(bar, index * 10 + 1, top, height) for index, bar in enumerate(drawn)]
+    shapes = [_stack(bar, index * 10 + 1, top, height) for index, bar in enumerate(drawn) if bar.total]
     return format_html(
         '<svg viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">'
         '<line class="axis" x1="0" y1="{}" x2="{}" y2="{}"/>{}</svg>',
@@ -65,7 +65,15 @@ def _stack(bar: Bar, x: int, top: int, height: int) -> SafeString:
             continue
         tall = max(part.value / top * (height - 2), 1.5)
         y -= tall
-        rects.append(format_html('<rect class="s-{0} {0}" x="{1}" y="{2}" width="8" height="{3}"/>', part.kind, x, f"{y:.2f}", f"{tall:.2f}"))
+        rects.append(
+            format_html(
+                '<rect class="s-{0} {0}" x="{1}" y="{2}" width="8" height="{3}"/>',
+                part.kind,
+                x,
+                f"{y:.2f}",
+                f"{tall:.2f}",
+            )
+        )
     said = ", ".join(f"{part.value} {part.kind}" for part in bar.parts if part.value) or "none"
     whole = format_html(
         '<g><title>{}: {}</title><rect x="{}" y="0" width="10" height="{}" fill="transparent"/>{}</g>',
@@ -93,7 +101,14 @@ def strip(days: Sequence[Day], title: str) -> SafeString:
 
 
 #: (y, height): failing days stand tall, stale ones lower, so that no day is told by its colour alone.
-_HEIGHTS = {"failing": (0, 28), "unknown": (6, 22), "stale": (10, 18), "proven": (6, 22), "attested": (6, 22), "none": (24, 4)}
+_HEIGHTS = {
+    "failing": (0, 28),
+    "unknown": (6, 22),
+    "stale": (10, 18),
+    "proven": (6, 22),
+    "attested": (6, 22),
+    "none": (24, 4),
+}
 
 
 def _fill(kind: str) -> SafeString:
@@ -105,7 +120,9 @@ def spark(values: Sequence[int], title: str) -> SafeString:
     """A row of small bars: how often lately, oldest on the left."""
     top = max(values, default=0) or 1
     rects = [
-        format_html('<rect class="bar" x="{}" y="{}" width="3" height="{}"/>', index * 4, f"{20 - size:.1f}", f"{size:.1f}")
+        format_html(
+            '<rect class="bar" x="{}" y="{}" width="3" height="{}"/>', index * 4, f"{20 - size:.1f}", f"{size:.1f}"
+        )
         for index, value in enumerate(values)
         if (size := max(value / top * 19, 2.0) if value else 0)
     ]
@@ -128,8 +145,13 @@ def measure(parts: Iterable[Part], title: str) -> SafeString:
         rects.append(
             format_html(
                 '<rect class="s-{}" {} x="{}%" y="0" width="{}%" height="100%"><title>{} {}</title></rect>',
-                part.kind, _fill(part.kind), f"{x:.2f}", f"{max(wide - 0.3, 0.3):.2f}", part.value, part.kind,
-            )  # fmt: skip
+                part.kind,
+                _fill(part.kind),
+                f"{x:.2f}",
+                f"{max(wide - 0.3, 0.3):.2f}",
+                part.value,
+                part.kind,
+            )
         )
         x += wide
     said = ", ".join(f"{part.value} {part.kind}" for part in kept) or "none"

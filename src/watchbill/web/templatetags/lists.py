@@ -52,7 +52,7 @@ def number(value: float | None) -> str:
     """Thousands are parted by a thin space: 12 345."""
     if value is None:
         return "unknown"
-    if isinstance(value, float) and not value.is_integer():
+    if value != int(value):
         return f"{value:,.1f}".replace(",", "\u202f")
     return f"{int(value):,}".replace(",", "\u202f")
 

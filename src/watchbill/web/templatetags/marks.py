@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 register = template.Library()
 
@@ -17,7 +17,7 @@ _PEN = '<rect x="1.8" y="1.8" width="12.4" height="12.4" rx="3" fill="none" stro
 _HALF = '<circle cx="8" cy="8" r="6" fill="none" stroke="currentColor" stroke-width="1.8"/><path d="M8 2a6 6 0 010 12z" fill="currentColor"/>'
 
 #: Each shape is told apart without its colour.
-SHAPES = {
+_DRAWN = {
     "critical": '<path d="M8 .8L15.2 8 8 15.2.8 8z" fill="currentColor"/>',
     "high": '<path d="M8 1.5L15.3 14.4H.7z" fill="currentColor"/>',
     "medium": _HALF,
@@ -29,14 +29,17 @@ SHAPES = {
     "unknown": _HATCH,
     "open": _RING, "acknowledged": _HALF, "investigating": _HALF,
 }  # fmt: skip
+SHAPES = {key: SafeString(drawn) for key, drawn in _DRAWN.items()}
 WORDS = {"none": "nothing", "informational": "info", "gave-up": "gave up"}
 
 
 @register.simple_tag
 def shape(kind: object) -> SafeString:
     """The bare shape, for where the word stands beside it."""
-    drawn = SHAPES.get(_key(kind), _HATCH)
-    return mark_safe(f'<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" class="s-{_css(kind)}">{drawn}</svg>')  # noqa: S308 - constants only
+    drawn = SHAPES.get(_key(kind), SHAPES["unknown"])
+    return format_html(
+        '<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" class="s-{}">{}</svg>', _css(kind), drawn
+    )
 
 
 @register.simple_tag

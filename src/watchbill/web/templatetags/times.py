@@ -57,7 +57,7 @@ def day(ns: int) -> str:
 
 
 @register.filter
-def duration(ns: int | float | None) -> str:
+def duration(ns: float | None) -> str:
     """A length of time from nanoseconds: "340 ms", "1.2 s", "4 min", "3 h", "2 d"."""
     if ns is None:
         return "unknown"

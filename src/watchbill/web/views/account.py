@@ -15,6 +15,7 @@ from watchbill.core.values import Role
 from watchbill.state.accounts import actions, queries
 from watchbill.state.accounts.permissions import includes
 from watchbill.web.access import ANYBODY, SIGNED_IN, actor, back, needs, now
+from watchbill.web.choices import one_of
 from watchbill.web.context import THEME_COOKIE, THEMES
 
 YEAR_SECONDS = 365 * 24 * 3600
@@ -26,7 +27,9 @@ def theme(request: HttpRequest) -> HttpResponse:
     wanted = request.POST.get("theme", "")
     answer = back(request)
     if wanted in {value for value, _ in THEMES}:
-        answer.set_cookie(THEME_COOKIE, wanted, max_age=YEAR_SECONDS, samesite="Lax", httponly=True, secure=request.is_secure())
+        answer.set_cookie(
+            THEME_COOKIE, wanted, max_age=YEAR_SECONDS, samesite="Lax", httponly=True, secure=request.is_secure()
+        )
     return answer
 
 
@@ -53,8 +56,10 @@ def issue_token(request: HttpRequest) -> HttpResponse:
     days = request.POST.get("days", "")
     expires = at + int(days) * DAY if days.isdigit() and 0 < int(days) < 3660 else None
     name = request.POST.get("name", "").strip() or "unnamed"
-    role = Role(request.POST.get("role", who.role))
-    request.session["issued_token"] = actions.issue_token(who.email, name=name[:100], by=who.email, at=at, role=role, expires_at=expires)
+    role = one_of(Role, request.POST.get("role", who.role))
+    request.session["issued_token"] = actions.issue_token(
+        who.email, name=name[:100], by=who.email, at=at, role=role, expires_at=expires
+    )
     return redirect("account")
 
 
@@ -69,8 +74,12 @@ def revoke_token(request: HttpRequest, token_id: int) -> HttpResponse:
 class SetupForm(forms.Form):
     """The first thing a person fills in."""
 
-    email = forms.EmailField(label="E-mail address", widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}))
-    name = forms.CharField(label="Name", max_length=150, required=False, widget=forms.TextInput(attrs={"autocomplete": "name"}))
+    email = forms.EmailField(
+        label="E-mail address", widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True})
+    )
+    name = forms.CharField(
+        label="Name", max_length=150, required=False, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
     password = forms.CharField(
         label="Password", min_length=12, strip=False, help_text="At least 12 characters; several words are good.",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
@@ -84,7 +93,10 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
     """Become a user by a one-time link; the link opens nothing a second time."""
     link = queries.setup_link(secret, now())
     if link is None:
-        raise NotFoundError("this link is not valid (any more)", mend="ask an administrator for a new one, or run: watchbill users invite")
+        raise NotFoundError(
+            "this link is not valid (any more)",
+            mend="ask an administrator for a new one, or run: watchbill users invite",
+        )
     form = SetupForm(request.POST or None, initial={"email": link.email})
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data

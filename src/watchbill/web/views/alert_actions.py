@@ -6,11 +6,11 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 
-from watchbill.core.errors import QueryError
 from watchbill.core.values import Disposition
 from watchbill.state.alerts import actions
 from watchbill.state.alerts.values import Bulk
 from watchbill.web.access import actor, back, needs, now
+from watchbill.web.choices import one_of
 
 _SIMPLE = {
     "acknowledge": (actions.acknowledge, "acknowledged"),
@@ -31,7 +31,9 @@ def step(request: HttpRequest, alert_id: str, name: str) -> HttpResponse:
 
 @needs("alerts.act", "POST")
 def resolve(request: HttpRequest, alert_id: str) -> HttpResponse:
-    actions.resolve(alert_id, _disposition(request), by=actor(request).email, at=now(), comment=request.POST.get("comment", ""))
+    actions.resolve(
+        alert_id, _disposition(request), by=actor(request).email, at=now(), comment=request.POST.get("comment", "")
+    )
     messages.success(request, f"{alert_id} is resolved: {_disposition(request)}.")
     return back(request, "alerts")
 
@@ -66,7 +68,8 @@ def bulk(request: HttpRequest, name: str) -> HttpResponse:
     if request.headers.get("X-Console"):
         return JsonResponse({"ids": done.done, "said": said})
     (messages.warning if done.refused else messages.success)(request, said)
-    return redirect(request.POST.get("list") if str(request.POST.get("list", "")).startswith("/alerts?") else "alerts")
+    back_to = request.POST.get("list", "")
+    return redirect(back_to if back_to.startswith("/alerts?") else "alerts")
 
 
 def _said(done: Bulk, word: str) -> str:
@@ -77,7 +80,4 @@ def _said(done: Bulk, word: str) -> str:
 
 
 def _disposition(request: HttpRequest) -> Disposition:
-    value = request.POST.get("disposition", "")
-    if value not in set(Disposition):
-        raise QueryError("an alert is resolved as something", mend=f"choose one of {', '.join(Disposition)}")
-    return Disposition(value)
+    return one_of(Disposition, request.POST.get("disposition", ""))

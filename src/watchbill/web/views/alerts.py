@@ -42,7 +42,11 @@ def listing(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"page": found, "wanted": wanted, "dispositions": tuple(Disposition)}
     if request.headers.get("HX-Target") == "rows":
         return render(request, "alerts/rows.html", context)
-    return render(request, "alerts/list.html", context | {"facets": _facets(request, queries.facets(wanted), wanted), "sorts": tuple(Sort)})
+    return render(
+        request,
+        "alerts/list.html",
+        context | {"facets": _facets(request, queries.facets(wanted), wanted), "sorts": tuple(Sort)},
+    )
 
 
 @needs("alerts.read")
@@ -53,8 +57,14 @@ def detail(request: HttpRequest, alert_id: str) -> HttpResponse:
     requirements = installation.requirements()
     known = inventory.criticalities()
     entities = [
-        (_ENTITIES.get(kind, kind), kind, [(value, known.get(value.lower()) if kind == "host" else None) for value in values])
-        for kind, values in sorted(row.entities.items(), key=lambda pair: list(_ENTITIES).index(pair[0]) if pair[0] in _ENTITIES else 9)
+        (
+            _ENTITIES.get(kind, kind),
+            kind,
+            [(value, known.get(value.lower()) if kind == "host" else None) for value in values],
+        )
+        for kind, values in sorted(
+            row.entities.items(), key=lambda pair: list(_ENTITIES).index(pair[0]) if pair[0] in _ENTITIES else 9
+        )
     ]
     return render(
         request,
@@ -66,7 +76,9 @@ def detail(request: HttpRequest, alert_id: str) -> HttpResponse:
             "sentence": sentence(found),
             "entities": entities,
             "criticality": known.get(row.host.lower(), Criticality.MEDIUM),
-            "controls": [(number, requirements[number].title if number in requirements else "") for number in row.controls],
+            "controls": [
+                (number, requirements[number].title if number in requirements else "") for number in row.controls
+            ],
             "assignees": assignees(),
             "dispositions": tuple(Disposition),
         },
@@ -110,7 +122,9 @@ def _all(wanted: AlertFilter) -> list[AlertRow]:
     rows: list[AlertRow] = []
     cursor = ""
     while len(rows) < MOST:
-        part = AlertFilter(**{name: getattr(wanted, name) for name in AlertFilter.__struct_fields__} | {"cursor": cursor, "size": 500})
+        part = AlertFilter(
+            **{name: getattr(wanted, name) for name in AlertFilter.__struct_fields__} | {"cursor": cursor, "size": 500}
+        )
         found = queries.alerts(part)
         rows += found.items
         cursor = found.next
@@ -120,10 +134,24 @@ def _all(wanted: AlertFilter) -> list[AlertRow]:
 
 
 def _facets(request: HttpRequest, found: Facets, wanted: AlertFilter) -> tuple[Facet, ...]:
-    rules = Facet("rule", "Rule", tuple(Choice(name, title, count, name in wanted.rule) for name, title, count in found.rule))
+    rules = Facet(
+        "rule", "Rule", tuple(Choice(name, title, count, name in wanted.rule) for name, title, count in found.rule)
+    )
     return (
-        facet(request, "status", "Status", [(str(status), found.status.get(status, 0)) for status in AlertStatus], marked=True),
-        facet(request, "severity", "Severity", [(str(level), found.severity.get(level, 0)) for level in reversed(Severity)], marked=True),
+        facet(
+            request,
+            "status",
+            "Status",
+            [(str(status), found.status.get(status, 0)) for status in AlertStatus],
+            marked=True,
+        ),
+        facet(
+            request,
+            "severity",
+            "Severity",
+            [(str(level), found.severity.get(level, 0)) for level in reversed(Severity)],
+            marked=True,
+        ),
         rules,
         facet(request, "host", "Asset", found.host),
     )

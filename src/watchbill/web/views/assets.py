@@ -15,6 +15,7 @@ from watchbill.state.assets import actions, queries
 from watchbill.state.assets.values import AssetFilter
 from watchbill.state.trail import queries as trail
 from watchbill.web.access import actor, needs, now
+from watchbill.web.choices import one_of
 from watchbill.web.paging import Choice, Facet, page_number, pager
 
 SIZE = 50
@@ -64,7 +65,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     """Set criticality, owner and expected sources as the form has them; looking at it is the review."""
     who, at = actor(request).email, now()
     before = queries.asset(name, now=at)
-    criticality = Criticality(request.POST.get("criticality", before.criticality))
+    criticality = one_of(Criticality, request.POST.get("criticality", before.criticality))
     owner = request.POST.get("owner", "").strip()
     expected = tuple(dict.fromkeys(request.POST.get("expected_sources", "").replace(",", " ").split()))
     if criticality != before.criticality:

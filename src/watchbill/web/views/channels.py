@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -22,10 +23,18 @@ class ChannelForm(forms.Form):
     """A channel's form, made from its notifier's fields. A secret that is set is never sent back to the browser."""
 
     name = forms.CharField(label="Name", max_length=80, help_text="How people here call it.")
-    min_severity = forms.ChoiceField(label="Tell from severity", choices=[(one.value, one.value) for one in reversed(Severity)], initial="high")
+    min_severity = forms.ChoiceField(
+        label="Tell from severity", choices=[(one.value, one.value) for one in reversed(Severity)], initial="high"
+    )
     enabled = forms.BooleanField(label="Enabled", required=False, initial=True)
 
-    def __init__(self, notifier: Notifier, config: Mapping[str, str], data: object = None, initial: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        notifier: Notifier,
+        config: Mapping[str, str],
+        data: object = None,
+        initial: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(data, initial=dict(initial or {}))  # type: ignore[arg-type]  # a QueryDict or None
         self.notifier = notifier
         for one in notifier.config:
@@ -37,7 +46,9 @@ class ChannelForm(forms.Form):
         found = {}
         for one in self.notifier.config:
             value = self.cleaned_data[f"config.{one.name}"]
-            found[one.name] = ("true" if value else "false") if one.kind == "flag" else str(value if value is not None else "")
+            found[one.name] = (
+                ("true" if value else "false") if one.kind == "flag" else str(value if value is not None else "")
+            )
         return found
 
     @property
@@ -46,12 +57,21 @@ class ChannelForm(forms.Form):
 
 
 def _field(one: Field, value: str | None) -> forms.Field:
-    said = {"label": one.label, "required": one.required, "help_text": one.help, "initial": one.default if value is None else value}
+    said: dict[str, Any] = {
+        "label": one.label,
+        "required": one.required,
+        "help_text": one.help,
+        "initial": one.default if value is None else value,
+    }
     match one.kind:
         case "secret":
             kept = value == _SECRET_KEPT
-            widget = forms.PasswordInput(attrs={"autocomplete": "new-password", "placeholder": "set; leave empty to keep it" if kept else ""})
-            return forms.CharField(**said | {"widget": widget, "required": one.required and not kept, "strip": False, "initial": ""})
+            widget = forms.PasswordInput(
+                attrs={"autocomplete": "new-password", "placeholder": "set; leave empty to keep it" if kept else ""}
+            )
+            return forms.CharField(
+                **said | {"widget": widget, "required": one.required and not kept, "strip": False, "initial": ""}
+            )
         case "number":
             return forms.IntegerField(**said)
         case "url":
@@ -68,7 +88,11 @@ def _field(one: Field, value: str | None) -> forms.Field:
 @needs("channels.read")
 def listing(request: HttpRequest) -> HttpResponse:
     notifiers = installation.catalog().notifiers
-    return render(request, "channels/list.html", {"channels": queries.channels(), "notifiers": notifiers, "deliveries": queries.deliveries(limit=50)})
+    return render(
+        request,
+        "channels/list.html",
+        {"channels": queries.channels(), "notifiers": notifiers, "deliveries": queries.deliveries(limit=50)},
+    )
 
 
 @needs("channels.write", "GET", "HEAD", "POST")
@@ -82,7 +106,12 @@ def create(request: HttpRequest, kind: str) -> HttpResponse:
         )  # fmt: skip
         messages.success(request, f"{values['name']} is there. Send a test to see that it reaches you.")
         return redirect("channels")
-    return render(request, "channels/form.html", {"form": form, "title": f"New channel: {form.notifier.title}"}, status=400 if form.errors else 200)
+    return render(
+        request,
+        "channels/form.html",
+        {"form": form, "title": f"New channel: {form.notifier.title}"},
+        status=400 if form.errors else 200,
+    )
 
 
 @needs("channels.write", "GET", "HEAD", "POST")

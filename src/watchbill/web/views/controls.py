@@ -35,15 +35,26 @@ def listing(request: HttpRequest) -> HttpResponse:
     form = request.GET.get("as", "")
     if form in {"csv", "json"}:
         columns = ("id", "title", "theme", "state", "since", "owner", "applicable", "reasons")
-        values = ({**{name: getattr(row, name) for name in columns}, "reasons": [one.words for one in row.reasons]} for row in rows)
-        return as_csv(request, "controls", columns, values) if form == "csv" else as_json_lines(request, "controls", values)
+        values = (
+            {**{name: getattr(row, name) for name in columns}, "reasons": [one.words for one in row.reasons]}
+            for row in rows
+        )
+        return (
+            as_csv(request, "controls", columns, values)
+            if form == "csv"
+            else as_json_lines(request, "controls", values)
+        )
     asked, chosen = request.GET.get("q", "").strip(), request.GET.getlist("state")
     by_number = {control.id for control in installation.framework().find(asked)} if asked else set()
     shown = [
         row
         for row in rows
         if (not chosen or row.state in chosen)
-        and (not asked or row.id in by_number or all(word in f"{row.id} {row.title} {row.owner}".lower() for word in asked.lower().split()))
+        and (
+            not asked
+            or row.id in by_number
+            or all(word in f"{row.id} {row.title} {row.owner}".lower() for word in asked.lower().split())
+        )
     ]
     counted = {state: sum(row.state is state and row.applicable for row in rows) for state in STATE_ORDER}
     groups = []
@@ -75,7 +86,7 @@ def detail(request: HttpRequest, control_id: str) -> HttpResponse:
         "control": found, "row": found.row, "as_of": request.GET.get("as_of", ""), "rules": rules, "days": days,
         "checks": [(check, ran.get(name), queries.results(name, 5)) for name, check in checks.items()],
         "alerts": alerts.alerts(AlertFilter(control=number, size=20)), "now": now(),
-        "reasons": [one for one in found.row.reasons if one.kind != "rule"], "history": found.changes, "people": [one for one in found.attestations],
+        "reasons": [one for one in found.row.reasons if one.kind != "rule"], "history": found.changes, "people": found.attestations,
     }  # fmt: skip
     return render(request, "controls/detail.html", context)
 
@@ -87,7 +98,9 @@ def attest(request: HttpRequest, control_id: str) -> HttpResponse:
     if not days.isdigit() or not 0 < int(days) <= 1096:
         raise QueryError(f"{days!r} is no number of days", mend="write 1 to 1096")
     at = now()
-    actions.attest(control_id, request.POST.get("statement", ""), valid_until=at + int(days) * DAY, by=actor(request).email, at=at)
+    actions.attest(
+        control_id, request.POST.get("statement", ""), valid_until=at + int(days) * DAY, by=actor(request).email, at=at
+    )
     messages.success(request, "Your attestation is on record; the control's state follows within a minute.")
     return redirect("control", control_id)
 

@@ -46,7 +46,14 @@ def listing(request: HttpRequest) -> HttpResponse:
     try:
         start, end = parse_range(when, now())
         lake = installation.lake()
-        found = lake.search(words, start, end, limit=SIZE, cursor=request.GET.get("cursor", ""), oldest_first=request.GET.get("order") == "oldest")
+        found = lake.search(
+            words,
+            start,
+            end,
+            limit=SIZE,
+            cursor=request.GET.get("cursor", ""),
+            oldest_first=request.GET.get("order") == "oldest",
+        )
         seen = lake.histogram(words, start, end, 60)
         facets = lake.facets(words, start, end, top=8)
     except QueryError as error:
@@ -86,16 +93,18 @@ def _term(key: str, value: str) -> str:
 @needs("events.read")
 def detail(request: HttpRequest, shard: int, position: int) -> HttpResponse:
     row = installation.lake().get(shard, position)
-    raw = evidence(request, shard, position) if may(actor(request).role, "events.raw") else None
+    raw = evidence(shard, position) if may(actor(request).role, "events.raw") else None
     if row is None and raw is None:
-        raise NotFoundError(f"there is no event {shard}-{position}", mend="it may be older than what is kept; search for it")
+        raise NotFoundError(
+            f"there is no event {shard}-{position}", mend="it may be older than what is kept; search for it"
+        )
     part = request.headers.get("HX-Request") == "true"
     context = {"row": row, "shard": shard, "position": position, "raw": raw, "pretty": pretty(row) if row else ""}
     return render(request, "events/part.html" if part else "events/detail.html", context)
 
 
 @needs("events.raw")
-def raw(request: HttpRequest, shard: int, position: int) -> HttpResponse:
+def raw(request: HttpRequest, shard: int, position: int) -> HttpResponse:  # noqa: ARG001 - a view's signature
     """The record's bytes exactly as they arrived, as a file that no browser renders."""
     record = _stored(shard, position)
     return HttpResponse(
@@ -115,7 +124,7 @@ def export(request: HttpRequest, form: str) -> HttpResponse:
     return given(request, content, kind, name)
 
 
-def evidence(request: HttpRequest, shard: int, position: int) -> dict[str, Any] | None:
+def evidence(shard: int, position: int) -> dict[str, Any] | None:
     """The raw record and where it stands in the ledger; None where there is none."""
     try:
         record = _stored(shard, position)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -42,7 +42,7 @@ class Poller:
         self._listeners = 0
         self.state: State | None = None
 
-    async def __aenter__(self) -> Poller:
+    async def __aenter__(self) -> Self:
         self._listeners += 1
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._poll())

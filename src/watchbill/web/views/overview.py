@@ -11,7 +11,7 @@ from watchbill.core.clock import DAY, HOUR
 from watchbill.core.times import rfc3339
 from watchbill.core.values import ControlState, Severity
 from watchbill.state.alerts import queries as alerts
-from watchbill.state.alerts.values import AlertFilter
+from watchbill.state.alerts.values import UNRESOLVED, AlertFilter
 from watchbill.state.assets import queries as inventory
 from watchbill.state.controls import queries as controls
 from watchbill.web.access import needs, now
@@ -19,7 +19,13 @@ from watchbill.web.ledger_state import last_verification, states
 from watchbill.web.templatetags.charts import Bar, Part
 
 SPANS = {"24h": (DAY, 48), "7d": (7 * DAY, 56), "30d": (30 * DAY, 60)}
-STATE_ORDER = (ControlState.FAILING, ControlState.STALE, ControlState.UNKNOWN, ControlState.ATTESTED, ControlState.PROVEN)
+STATE_ORDER = (
+    ControlState.FAILING,
+    ControlState.STALE,
+    ControlState.UNKNOWN,
+    ControlState.ATTESTED,
+    ControlState.PROVEN,
+)
 
 
 @needs("alerts.read")
@@ -37,11 +43,14 @@ def overview(request: HttpRequest) -> HttpResponse:
         {
             "span": span if span in SPANS else "24h",
             "spans": tuple(SPANS),
-            "worst": alerts.alerts(AlertFilter(size=8, status=alerts.UNRESOLVED)),
+            "worst": alerts.alerts(AlertFilter(size=8, status=UNRESOLVED)),
             "unresolved": [(level, counts.unresolved[level]) for level in reversed(Severity)],
             "total": sum(counts.unresolved.values()),
             "unassigned": counts.unassigned,
-            "bars": [_bar(one.start, -(-length // buckets), one.counts) for one in alerts.severity_over_time(end - length, end, buckets)],
+            "bars": [
+                _bar(one.start, -(-length // buckets), one.counts)
+                for one in alerts.severity_over_time(end - length, end, buckets)
+            ],
             "alive": sum(one.state == "alive" for one in sources),
             "silent": [one for one in sources if one.state in {"silent", "unreadable"}],
             "watched": sum(one.state != "recorded" for one in sources),

@@ -16,17 +16,24 @@ from watchbill.web.paging import facet
 @needs("rules.read")
 def listing(request: HttpRequest) -> HttpResponse:
     ruleset = installation.ruleset()
-    words, severities, owners = request.GET.get("q", "").lower().split(), request.GET.getlist("severity"), request.GET.getlist("owner")
+    words, severities, owners = (
+        request.GET.get("q", "").lower().split(),
+        request.GET.getlist("severity"),
+        request.GET.getlist("owner"),
+    )
     infos = sorted(ruleset.infos.items(), key=lambda pair: (-pair[1].severity.rank, pair[1].title))
     counts: dict[str, dict[str, int]] = {"severity": {}, "owner": {}}
     for _, info in infos:
-        for key in counts:
+        for key, values in counts.items():
             value = getattr(info, key)
-            counts[key][value] = counts[key].get(value, 0) + 1
+            values[value] = values.get(value, 0) + 1
     shown = [
         (name, info)
         for name, info in infos
-        if all(word in f"{name} {info.title} {info.description} {' '.join(info.controls)} {' '.join(info.tags)}".lower() for word in words)
+        if all(
+            word in f"{name} {info.title} {info.description} {' '.join(info.controls)} {' '.join(info.tags)}".lower()
+            for word in words
+        )
         and (not severities or info.severity in severities)
         and (not owners or info.owner in owners)
     ]
@@ -53,4 +60,6 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     requirements = installation.requirements()
     controls = [(number, requirements[number].title if number in requirements else "") for number in info.controls]
     tests = ruleset.by_name[name].tests
-    return render(request, "rules/detail.html", {"name": name, "rule": info, "fired": found, "controls": controls, "tests": tests})
+    return render(
+        request, "rules/detail.html", {"name": name, "rule": info, "fired": found, "controls": controls, "tests": tests}
+    )

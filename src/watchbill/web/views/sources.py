@@ -29,7 +29,11 @@ def listing(request: HttpRequest) -> HttpResponse:
     ]
     order = {"unreadable": 0, "silent": 1, "alive": 2, "recorded": 3}
     shown.sort(key=lambda one: (order.get(one.state, 9), one.name))
-    context = {"sources": shown, "total": len(found), "facets": (facet(request, "state", "State", states.items(), marked=True),)}
+    context = {
+        "sources": shown,
+        "total": len(found),
+        "facets": (facet(request, "state", "State", states.items(), marked=True),),
+    }
     return render(request, "sources/list.html", context)
 
 
@@ -39,7 +43,10 @@ def detail(request: HttpRequest, source_id: str) -> HttpResponse:
     found = queries.source(source_id, now=at)
     hours = queries.source_hours(source_id, now=at, days=7)
     bars = tuple(
-        Bar(rfc3339(one.hour)[:16].replace("T", " "), (Part("bar", one.events - one.quarantined), Part("medium", one.quarantined)))
+        Bar(
+            rfc3339(one.hour)[:16].replace("T", " "),
+            (Part("bar", one.events - one.quarantined), Part("medium", one.quarantined)),
+        )
         for one in hours
     )
     context = {"source": found, "bars": bars, "history": trail.about("source", source_id, 30)}

@@ -36,5 +36,10 @@ def listing(request: HttpRequest) -> HttpResponse:
         rows = ({column: getattr(one, column) for column in columns} for one in found)
         return as_csv(request, "trail", columns, rows) if form == "csv" else as_json_lines(request, "trail", rows)
     more = len(found) > SIZE
-    context = {"entries": found[:SIZE], "next": found[SIZE - 1].id if more else None, "families": FAMILIES, "pending": queries.pending_count()}
+    context = {
+        "entries": found[:SIZE],
+        "next": found[SIZE - 1].id if more else None,
+        "families": FAMILIES,
+        "pending": queries.pending_count(),
+    }
     return render(request, "trail/list.html", context)
