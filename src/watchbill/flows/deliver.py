@@ -50,7 +50,7 @@ def message(job: DeliveryJob, base_url: str) -> Message:
     if alert is None:
         text = f"This is a test of the channel {job.channel}. Nothing needs to be done."
         return Message(f"delivery-{job.id}", "Watchbill: test of this channel", text, "informational", base_url, {})
-    url = f"{base_url}/alerts/{alert.id}/"
+    url = f"{base_url}/alerts/{alert.id}"
     raised = {"raised": "now ", "reopened": "reopened: "}.get(job.reason, "")
     entities = "\n".join(f"{name}: {', '.join(values)}" for name, values in alert.entities.items())
     lines = [
