@@ -15,7 +15,7 @@ from watchbill.state.alerts.values import UNRESOLVED, AlertFilter
 from watchbill.state.assets import queries as inventory
 from watchbill.state.controls import queries as controls
 from watchbill.web.access import needs, now
-from watchbill.web.ledger_state import last_verification, states
+from watchbill.flows.ledger_state import last_verification, states
 from watchbill.web.templatetags.charts import Bar, Part
 
 SPANS = {"24h": (DAY, 48), "7d": (7 * DAY, 56), "30d": (30 * DAY, 60)}
