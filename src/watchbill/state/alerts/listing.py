@@ -2,7 +2,7 @@
 
 Two ways. By cells: filters on status, severity, rule, host and time are answered from an index that holds one status
 and severity in the list's order; the first rows of each cell are read and merged. By candidates: filters on entities,
-controls, assignee and words first find alert numbers by an index of their own, the newest ten thousand of each status
+controls, assignee and words first find alert numbers by an index of their own, the newest three thousand of each status
 at most, and those are sorted; when there were more, the page says that its total is a lower bound.
 """
 
@@ -22,7 +22,7 @@ from watchbill.state.alerts.models import Alert, Entity, RuleTitle, Tally
 from watchbill.state.alerts.values import AlertFilter, Sort
 
 #: Most candidates of one status that are looked at.
-BOUND = 10_000
+BOUND = 3_000
 _MAX_SIZE = 500
 _MAX_WORDS = 8
 NOBODY = "-"

@@ -28,6 +28,7 @@ from watchbill.state.alerts.values import (
 
 _MOST_FACETS = 20
 _MOST_BUCKETS = 1000
+_MOST_CONTROL_ALERTS = 10_000
 
 
 def alerts(wanted: AlertFilter | None = None) -> AlertPage:
@@ -119,7 +120,7 @@ def control_alerts() -> tuple[ControlAlert, ...]:
     found = rows.values_list("value", "alert_id", "alert__title", "alert__severity", "alert__opened_at")
     return tuple(
         ControlAlert(control, f"A-{alert_id}", title, views.severity(rank), opened_at)
-        for control, alert_id, title, rank, opened_at in found[: listing.BOUND]
+        for control, alert_id, title, rank, opened_at in found[:_MOST_CONTROL_ALERTS]
     )
 
 
@@ -193,7 +194,7 @@ def _top(wanted: AlertFilter, dimension: str) -> list[tuple[str, int]]:
 
 
 def _direct(wanted: AlertFilter, field: str) -> tuple[list[tuple[str, int]], bool]:
-    """Counts by one field of the alerts themselves, for what the tallies cannot tell; of ten thousand at most."""
+    """Counts by one field of the alerts themselves, for what the tallies cannot tell; of a bounded number of them."""
     without = msgspec.structs.replace(wanted, **{field: ()})
     rows = list(listing.candidates(without).order_by()[: listing.BOUND + 1].values_list(field, flat=True))
     sums: dict[str, int] = {}
