@@ -5,7 +5,10 @@ Each trouble is put on the trail, and so into the ledger, once a day while it la
 
 from __future__ import annotations
 
+import json
+
 from watchbill.core.clock import DAY, MINUTE, SECOND
+from watchbill.core.paths import DataDir
 from watchbill.state.assets import actions, queries
 from watchbill.state.assets.tally import RECORDED_TRANSPORTS
 from watchbill.state.assets.values import HourCount, SourceView
@@ -32,6 +35,23 @@ def watch_sources(now: int) -> None:
                 _tell(source, action, detail, now)
 
 
+def watch_receivers(data: DataDir, now: int) -> None:
+    """Tell of what the receiving process says that it cannot read or store."""
+    try:
+        status = json.loads((data.run / "collect-status.json").read_text())
+    except (OSError, ValueError):
+        return  # not started yet, or being written at this moment: the next look comes in seconds
+    troubled = [
+        (one["name"], one["reason"] or one["last_error"])
+        for one in status["sources"]
+        if one["state"] in {"unreadable", "failed"}
+    ]
+    if trouble := status["ledger"]["trouble"]:
+        troubled.append(("ledger", trouble))
+    for name, reason in troubled:
+        _tell_once("source.unreadable", name, {"name": name, "reason": reason[:300]}, now)
+
+
 def _troubles(hour: HourCount) -> list[tuple[str, dict[str, object]]]:
     found: list[tuple[str, dict[str, object]]] = []
     if hour.quarantined >= max(FEWEST_UNREAD, SHARE_UNREAD * hour.events):
@@ -44,8 +64,11 @@ def _troubles(hour: HourCount) -> list[tuple[str, dict[str, object]]]:
 
 
 def _tell(source: SourceView, action: str, detail: dict[str, object], now: int) -> None:
-    if entries.entries(TrailFilter(action=action, kind="source", object_id=source.id, start=now - DAY, limit=1)):
-        return
     host = queries.most_critical_of(source.name)
-    told = {"name": source.name, **({"host": host} if host else {}), **detail}
-    trail.record(SYSTEM, action, "source", source.id, told, now)
+    _tell_once(action, source.id, {"name": source.name, **({"host": host} if host else {}), **detail}, now)
+
+
+def _tell_once(action: str, source_id: str, detail: dict[str, object], now: int) -> None:
+    """Once a day: more often would only add noise to an alert that is open anyway."""
+    if not entries.entries(TrailFilter(action=action, kind="source", object_id=source_id, start=now - DAY, limit=1)):
+        trail.record(SYSTEM, action, "source", source_id, detail, now)

@@ -71,7 +71,7 @@ def _do(task: Task) -> None:
 def tasks(data: DataDir, config: Config, clock: Clock, forward: Callable[[], object]) -> list[Task]:
     """All of the worker's tasks, most urgent first."""
     from watchbill.flows.deliver import deliver
-    from watchbill.flows.source_health import watch_sources
+    from watchbill.flows.source_health import watch_receivers, watch_sources
     from watchbill.state.assets import actions as assets
 
     catalog = Catalog.load("watchbill.content")
@@ -80,6 +80,7 @@ def tasks(data: DataDir, config: Config, clock: Clock, forward: Callable[[], obj
         Task("notifications", 1.0, lambda: deliver(catalog, config.console.url, clock)),
         Task("restarted processes", 2.0, lambda: note_restarts(data)),
         Task("sources", 15.0, lambda: watch_sources(clock.now())),
+        Task("receivers", 15.0, lambda: watch_receivers(data, clock.now())),
         Task("storage", 60.0, lambda: watch_storage(data, clock)),
         Task("checks of controls", 60.0, lambda: _assess(data, config, clock)),
         Task("the lake", 300.0, lambda: _in_a_process("maintain", data)),
