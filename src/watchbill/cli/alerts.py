@@ -8,6 +8,7 @@ import click
 
 from watchbill.cli.options import (
     CLOCK,
+    Topic,
     actor,
     ago,
     json_option,
@@ -26,7 +27,7 @@ _ids = click.argument("ids", nargs=-1, required=True, metavar="ALERT…")
 _comment = click.option("--comment", "-m", default="", help="Goes into the alert's history.")
 
 
-@click.group()
+@click.group(cls=Topic)
 def alerts() -> None:
     """List, show and act on alerts."""
 

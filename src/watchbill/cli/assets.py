@@ -6,6 +6,7 @@ import click
 
 from watchbill.cli.options import (
     CLOCK,
+    Topic,
     actor,
     ago,
     json_option,
@@ -21,7 +22,7 @@ from watchbill.core.values import Criticality
 _CRITICALITY = click.Choice([one.value for one in Criticality])
 
 
-@click.group()
+@click.group(cls=Topic)
 def assets() -> None:
     """The inventory: criticality, owner, expected sources."""
 

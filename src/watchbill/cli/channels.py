@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from watchbill.cli.options import CLOCK, actor, ago, json_option, print_json, print_table, with_state
+from watchbill.cli.options import CLOCK, Topic, actor, ago, json_option, print_json, print_table, with_state
 from watchbill.core.errors import WatchbillError
 from watchbill.core.paths import DataDir
 from watchbill.core.values import Severity
@@ -14,7 +14,7 @@ from watchbill.sdk import Notifier
 _SEVERITY = click.Choice([one.value for one in Severity])
 
 
-@click.group()
+@click.group(cls=Topic)
 def channels() -> None:
     """Where notifications go, and what was delivered."""
 

@@ -6,6 +6,7 @@ import click
 
 from watchbill.cli.options import (
     CLOCK,
+    Topic,
     actor,
     ago,
     json_option,
@@ -22,7 +23,7 @@ from watchbill.engine.catalog import Catalog
 from watchbill.flows.prepare import FRAMEWORK
 
 
-@click.group()
+@click.group(cls=Topic)
 def controls() -> None:
     """The controls of ISO/IEC 27001 and their state."""
 

@@ -7,14 +7,23 @@ import sys
 
 import click
 
-from watchbill.cli.options import installed, json_option, moment, print_facts, print_json, print_table, range_option
+from watchbill.cli.options import (
+    Topic,
+    installed,
+    json_option,
+    moment,
+    print_facts,
+    print_json,
+    print_table,
+    range_option,
+)
 from watchbill.core.errors import NotFoundError, QueryError
 from watchbill.core.paths import DataDir
 
 _query = click.argument("query", nargs=-1)
 
 
-@click.group()
+@click.group(cls=Topic, usual="search", takes_words=True)
 def events() -> None:
     """Search events."""
 

@@ -8,6 +8,7 @@ import click
 
 from watchbill.cli.options import (
     CLOCK,
+    Topic,
     actor,
     ago,
     installed,
@@ -20,7 +21,7 @@ from watchbill.cli.options import (
 from watchbill.core.paths import DataDir
 
 
-@click.group()
+@click.group(cls=Topic, usual="status")
 def ledger() -> None:
     """State and contents of the ledger."""
 

@@ -32,6 +32,24 @@ data_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 
 
+class Topic(click.Group):
+    """A group that does its ``usual`` command when none is named: ``watchbill alerts --json`` lists alerts.
+
+    With ``takes_words`` that holds also when words follow: ``watchbill events user:root`` searches.
+    """
+
+    def __init__(self, *args: Any, usual: str = "list", takes_words: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.usual = usual
+        self.takes_words = takes_words
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first not in {"-h", "--help", *self.commands} and (not first or first.startswith("-") or self.takes_words):
+            args = [self.usual, *args]
+        return super().parse_args(ctx, args)
+
+
 def installed(command: Command) -> Command:
     """Add ``--data`` and refuse a folder without an installation; the command gets ``data`` as a DataDir."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from watchbill.cli.options import data_option, json_option, print_facts, print_json, print_table, safe
+from watchbill.cli.options import Topic, data_option, json_option, print_facts, print_json, print_table, safe
 from watchbill.core.config import Config
 from watchbill.core.errors import NotFoundError
 from watchbill.core.paths import DataDir
@@ -16,7 +16,7 @@ from watchbill.engine.detect import RuleSet
 from watchbill.flows import content
 
 
-@click.group()
+@click.group(cls=Topic)
 def rules() -> None:
     """List, show, lint and test detection rules."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from watchbill.cli.options import CLOCK, actor, ago, json_option, print_json, print_table, with_state
+from watchbill.cli.options import CLOCK, Topic, actor, ago, json_option, print_json, print_table, with_state
 from watchbill.core.clock import SECOND
 from watchbill.core.paths import DataDir
 from watchbill.core.times import parse_duration
 
 
-@click.group()
+@click.group(cls=Topic)
 def sources() -> None:
     """What delivers logs, and how well."""
 

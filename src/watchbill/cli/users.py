@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from watchbill.cli.options import CLOCK, actor, ago, json_option, print_json, print_table, with_state
+from watchbill.cli.options import CLOCK, Topic, actor, ago, json_option, print_json, print_table, with_state
 from watchbill.core.config import Config
 from watchbill.core.paths import DataDir
 from watchbill.core.times import parse_duration
@@ -13,7 +13,7 @@ from watchbill.core.values import Role
 _ROLE = click.Choice([role.value for role in Role])
 
 
-@click.group()
+@click.group(cls=Topic)
 def users() -> None:
     """People, roles and API tokens."""
 
