@@ -36,6 +36,18 @@ def test_the_list_filters_by_facet_text_and_says_how_many(analyst):
     assert "Nothing matches" in text(analyst.get("/alerts?q=nobodyhasthis"))
 
 
+def test_each_row_shows_when_its_events_came(analyst, an_alert):
+    """The sparkline's hours add up to the events of the last day."""
+    import time
+
+    from watchbill.core.clock import DAY
+
+    end = time.time_ns()
+    one = next(row for row in alerts.alerts().items if row.rule == "failed_logins_by_address" and row.host == "db-01")
+    assert sum(alerts.activity([one.id], end - DAY, end)[one.id]) == 30
+    assert "Events in each of the last 24 hours" in text(analyst.get("/alerts"))
+
+
 def test_rows_alone_are_given_to_the_live_script(analyst):
     """The script asks with HX-Target and gets no shell."""
     page = text(analyst.get("/alerts", headers={"HX-Target": "rows"}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from django.db.models import Avg, Count, F, Max, QuerySet, Sum
 from django.db.models.functions import Floor
@@ -81,6 +83,17 @@ def severity_over_time(start: int, end: int, buckets: int = 48) -> tuple[Bucket,
         Bucket(start + part * width, {severity: found.get((part, severity.rank), 0) for severity in Severity})
         for part in range(buckets)
     )
+
+
+def activity(alert_ids: Sequence[str], start: int, end: int, buckets: int = 24) -> dict[str, tuple[int, ...]]:
+    """For each of these alerts: events by when the detections that hold them ended, in equal parts of [start, end)."""
+    width = -(-(end - start) // buckets)
+    found = {one: [0] * buckets for one in alert_ids}
+    rows = models.Detection.objects.filter(alert__in=[number(one) for one in alert_ids], last__gte=start, last__lt=end)
+    parts = rows.annotate(part=Floor((F("last") - start) / width)).values("alert", "part")
+    for one in parts.annotate(n=Sum("events")).order_by():
+        found[f"A-{one['alert']}"][int(one["part"])] = one["n"]
+    return {one: tuple(values) for one, values in found.items()}
 
 
 def times(start: int, end: int) -> Times:

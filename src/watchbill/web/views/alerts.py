@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from watchbill.core.clock import DAY
 from watchbill.core.times import parse_range
 from watchbill.core.values import AlertStatus, Criticality, Disposition, Severity
 from watchbill.state.accounts.queries import assignees
@@ -39,7 +40,10 @@ def listing(request: HttpRequest) -> HttpResponse:
         rows = ({name: getattr(row, name) for name in _COLUMNS} for row in _all(wanted))
         return as_csv(request, "alerts", _COLUMNS, rows) if form == "csv" else as_json_lines(request, "alerts", rows)
     found = queries.alerts(wanted)
-    context: dict[str, Any] = {"page": found, "wanted": wanted, "dispositions": tuple(Disposition)}
+    end = now()
+    sparks = queries.activity([row.id for row in found.items], end - DAY, end)
+    context: dict[str, Any] = {
+        "page": found, "rows": [(row, sparks[row.id]) for row in found.items], "wanted": wanted, "dispositions": tuple(Disposition)}  # fmt: skip
     if request.headers.get("HX-Target") == "rows":
         return render(request, "alerts/rows.html", context)
     return render(

@@ -10,12 +10,12 @@ from django.shortcuts import render
 from watchbill.core.clock import DAY, HOUR
 from watchbill.core.times import rfc3339
 from watchbill.core.values import ControlState, Severity
+from watchbill.flows.ledger_state import last_verification, states
 from watchbill.state.alerts import queries as alerts
 from watchbill.state.alerts.values import UNRESOLVED, AlertFilter
 from watchbill.state.assets import queries as inventory
 from watchbill.state.controls import queries as controls
 from watchbill.web.access import needs, now
-from watchbill.flows.ledger_state import last_verification, states
 from watchbill.web.templatetags.charts import Bar, Part
 
 SPANS = {"24h": (DAY, 48), "7d": (7 * DAY, 56), "30d": (30 * DAY, 60)}
