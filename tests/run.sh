@@ -16,5 +16,10 @@ need() { # need PROGRAM PACKAGE
 need chromium chromium
 need rsyslogd rsyslog
 
+# Tests that read settings before they have a folder of their own stay clear of a developer's installation.
+WATCHBILL_DATA="$(mktemp -d)"
+export WATCHBILL_DATA
+trap 'rm -rf "$WATCHBILL_DATA"' EXIT
+
 workers="${WORKERS:-$(( $(nproc) > 1 ? $(nproc) : 1 ))}"
-exec "$BIN/pytest" -q -n "$workers" --dist worksteal --durations=10 "$@"
+"$BIN/pytest" -q -n "$workers" --dist worksteal --durations=10 "$@"

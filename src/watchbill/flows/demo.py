@@ -7,14 +7,13 @@ about as they do in earnest. The installation is marked as a demo.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Self
 
 from watchbill.content import demo
-from watchbill.core.clock import DAY, HOUR, MINUTE, FixedClock
+from watchbill.core.clock import DAY, HOUR, MINUTE, SECOND, FixedClock
 from watchbill.core.config import Config
 from watchbill.core.errors import ConflictError
 from watchbill.core.paths import DataDir
@@ -38,6 +37,7 @@ from watchbill.state.controls import queries as control_queries
 SEED = 27001
 EVENTS = 200_000
 _SLICE = 6 * HOUR
+_CLOSE = 20 * SECOND
 #: Alerts of the last days are left for whoever looks at the demo; those before are at least taken.
 _LEFT_OPEN, _TAKEN = 5 * DAY, 12 * DAY
 _WATCH = ("sec.analyst1@larkfield.example", "sec.analyst2@larkfield.example")
@@ -72,13 +72,13 @@ def play(
     people = _People(Random(f"people {seed}"), end)  # noqa: S311  a demo must be repeatable, not secret
     with Forwarder(data, clock) as forwarder, _Receiver(data, clock) as receiver:
         ingest = open_ingest(data, config, clock)
-        for moment, records in groupby(demo.month(seed, end), lambda record: record.received_ns // _SLICE):
-            receiver.receive(list(records))
-            clock.at = max(clock.at, min((moment + 1) * _SLICE, end))
+        for upto, records in _slices(demo.month(seed, end), _moments(end)):
+            receiver.receive(records)
+            clock.at = max(clock.at, upto)
             _judge(ingest, forwarder, progress)
             assets.watch_silence(clock.now())
             people.answer(clock.now())
-            if clock.now() % DAY < _SLICE:
+            if upto % DAY == 0:
                 assess(data, catalog, rules, clock, force=True)
             _judge(ingest, forwarder, progress)
         prove.verify(data, clock)
@@ -86,6 +86,24 @@ def play(
         _expect_no_more(clock.now())
         _judge(ingest, forwarder, progress)
         ingest.flush()
+
+
+def _moments(end: int) -> list[int]:
+    """When the engine looks: every few hours, and closely while something happens, so that alerts come in time."""
+    begin = end - demo.DAYS * DAY
+    close = [incident.at(end) + step * _CLOSE for incident in demo.INCIDENTS for step in range(1, 16)]
+    return sorted({*range(begin - begin % _SLICE + _SLICE, end, _SLICE), *close, end})
+
+
+def _slices(records: Iterator[demo.DemoRecord], moments: Iterable[int]) -> Iterator[tuple[int, list[demo.DemoRecord]]]:
+    """Cut a stream that is in order of receipt at these moments; the last one takes the rest."""
+    held = next(records, None)
+    for moment in moments:
+        found = []
+        while held is not None and held.received_ns < moment:
+            found.append(held)
+            held = next(records, None)
+        yield moment, found
 
 
 def _judge(ingest: Ingest, forwarder: Forwarder, progress: Callable[[int], None] | None) -> None:
@@ -146,6 +164,7 @@ class _People:
     def __init__(self, chance: Random, end: int) -> None:
         self.chance = chance
         self.end = end
+        self.sees: dict[str, int] = {}
 
     def answer(self, now: int) -> None:
         cursor = ""
@@ -162,9 +181,11 @@ class _People:
 
     def _handle(self, alert: AlertRow, now: int) -> None:
         who = self.chance.choice(_WATCH)
-        seen = min(alert.opened_at + self.chance.randrange(3, 55) * MINUTE, now)
         if alert.acknowledged_at is None:
-            alerts.acknowledge(alert.id, by=who, at=seen)
+            if alert.id not in self.sees:
+                self.sees[alert.id] = alert.opened_at + self.chance.randrange(3, 55) * MINUTE
+            if self.sees[alert.id] <= now:
+                alerts.acknowledge(alert.id, by=who, at=self.sees[alert.id])
             return
         if now - alert.opened_at < 8 * HOUR:
             return
