@@ -115,6 +115,7 @@ urlpatterns = [
     path("theme", account.theme, name="theme"),
     path("setup/<str:secret>/", account.setup, name="setup"),
     path("live", live.live, name="live"),
+    path("api/v1/", include("watchbill.api.urls")),
     path("account/", include(_SIGN_IN)),
     path("account/2fa/", include("allauth.mfa.urls")),
 ]
