@@ -160,11 +160,12 @@ def test_reading_needs_no_script(chromium, server, signed_in):
 
 def test_the_first_load_is_small(page):
     """Below 100 kB over the wire for the overview, scripts and styles included."""
-    sizes = []
-    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
     page.goto("/")
     page.wait_for_load_state("load")
-    assert 20_000 < sum(sizes) < 100_000, sizes
+    total = page.evaluate(
+        "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].reduce((sum, one) => sum + one.encodedBodySize, 0)"
+    )
+    assert 30_000 < total < 100_000
 
 
 def test_a_phone_shows_the_list_and_the_menu(page):
