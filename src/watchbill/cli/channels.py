@@ -25,8 +25,9 @@ def kinds() -> None:
     for notifier in Catalog.load("watchbill.content").notifiers:
         click.echo(f"{notifier.id}: {notifier.title}")
         for field in notifier.config:
-            wanted = "required" if field.required else f"default {field.default!r}"
-            click.echo(f"  {field.name:14} {field.label} ({field.kind}, {wanted}) {field.help}")
+            kind = " | ".join(field.choices) or field.kind
+            wanted = f"default {field.default}" if field.default else "required" if field.required else "optional"
+            click.echo(f"  {field.name:14} {field.label} ({kind}; {wanted}) {field.help}".rstrip())
 
 
 @channels.command("list")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from watchbill.cli.options import CLOCK, actor, print_json, range_option, with_state
+from watchbill.cli.options import CLOCK, actor, range_option, with_state
 from watchbill.core.errors import ConflictError
 from watchbill.core.paths import DataDir
+from watchbill.core.times import rfc3339
 
 
 @click.command()
@@ -25,5 +27,6 @@ def export(data: DataDir, within: tuple[int, int], out: Path, *, force: bool) ->
 
     if out.exists() and not force:
         raise ConflictError(f"{out} is there already", mend="choose another name, or add --force")
-    print_json([write(data, out, *within, CLOCK, by=actor())])
+    made = write(data, out, *within, CLOCK, by=actor())
+    click.echo(json.dumps(made | {"start": rfc3339(made["start"]), "end": rfc3339(made["end"])}))
     click.echo(f"Check it anywhere: watchbill verify {out}", err=True)

@@ -25,11 +25,14 @@ from watchbill.core.times import parse_duration
 class ConsoleConfig:
     """Where the console and the API answer. Beyond this machine they want TLS."""
 
+    #: Address to listen on; beyond this machine only with a certificate, or behind a proxy that has one.
     host: str = "127.0.0.1"
     port: int = 8850
     #: Address that people use, for links in notifications; empty: made from host and port.
     base_url: str = ""
+    #: Further names under which people may call the console; that of base_url is among them by itself.
     allowed_hosts: tuple[str, ...] = ()
+    #: Paths of PEM files: the certificate with its chain, and its key.
     tls_certificate: str = ""
     tls_key: str = ""
     #: A reverse proxy before us ends TLS; it must then set X-Forwarded-Proto.
@@ -70,6 +73,7 @@ class FileConfig:
 class CollectConfig:
     """What is read on this machine: what is found by itself, and the files that are named here."""
 
+    #: Follow the journal, the files of /var/log and the web servers' logs without being told.
     discover: bool = True
     files: tuple[FileConfig, ...] = ()
     #: Longest record kept whole, in bytes; the rest of a longer one is cut, and that is said.

@@ -42,17 +42,18 @@ def assess(data: DataDir, catalog: Catalog, rules: RuleSet, clock: Clock, *, for
         if force or now - last.get(check.id, 0) >= parse_duration(check.every):
             snapshot = {name: _snapshot(name, taken, data, now) for name in check.reads}
             actions.record_result(check, _verdict(check, snapshot), snapshot, now)
-    return actions.refresh_states(now, signals(rules, now))
+    return actions.refresh_states(now, signals(rules))
 
 
-def signals(rules: RuleSet, now: int) -> list[Signal]:
+def signals(rules: RuleSet) -> list[Signal]:
     """What bears on controls beside checks: unresolved alerts, and rules that watch (they support, never prove)."""
     found = [
         Signal(one.control, "alert", one.alert, f"{one.alert} is unresolved: {one.title}", one.opened_at, one.severity)
         for one in alerts.control_alerts()
     ]
     for info in rules.infos.values():
-        found += [Signal(control, "rule", info.id, f"watched by: {info.title}", now) for control in info.controls]
+        # Without a moment: one of now would make every look at a control a change of its reasons.
+        found += [Signal(control, "rule", info.id, f"watched by: {info.title}", None) for control in info.controls]
     return found
 
 

@@ -13,14 +13,14 @@ from watchbill.sdk.checks import Outcome
 class Signal(msgspec.Struct, frozen=True):
     """Something outside this app that bears on a control: an unresolved alert (``kind`` "alert", with severity), or
     watching that is alive ("rule": it supports the control and never proves it). ``reference`` names it ("A-12", a
-    rule's name); ``words`` say it.
+    rule's name); ``words`` say it. ``at`` is None for what holds now and began at no moment worth telling.
     """
 
     control: str
     kind: str
     reference: str
     words: str
-    at: int
+    at: int | None
     severity: Severity | None = None
 
 
