@@ -201,6 +201,17 @@ def test_rules_show_tiers_and_tests(analyst):
     assert "Its alerts" in page
 
 
+def test_a_rule_that_only_feeds_others_leads_to_the_one_that_alerts(analyst):
+    """Events name the base rules they met; their links lead somewhere."""
+    from watchbill.web import installation
+
+    rules = installation.ruleset()
+    feeding = next(name for name, rule in rules.by_name.items() if not rule.alerts)
+    answer = analyst.get(f"/rules/{feeding}")
+    assert answer.status_code == 302
+    assert rules.infos[answer["Location"].removeprefix("/rules/")].path == rules.by_name[feeding].path
+
+
 def test_a_channel_keeps_its_secret(administrator):
     """The form is made from the notifier's fields; a secret never comes back, and leaving it empty keeps it."""
     page = text(administrator.get("/channels/1"))

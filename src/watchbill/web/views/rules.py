@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from watchbill.core.errors import NotFoundError
 from watchbill.state.alerts import queries as alerts
@@ -54,6 +54,11 @@ def listing(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     ruleset = installation.ruleset()
     info = ruleset.infos.get(name)
+    if info is None and name in ruleset.by_name:
+        # A rule that only feeds others is shown on the page of the one beside it that alerts.
+        beside = [other for other, found in ruleset.infos.items() if found.path == ruleset.by_name[name].path]
+        if beside:
+            return redirect("rule", beside[0])
     if info is None:
         raise NotFoundError(f"there is no rule {name}", mend="see the list of rules")
     found = alerts.alerts(AlertFilter(rule=(name,), sort=Sort.NEWEST, size=20))
