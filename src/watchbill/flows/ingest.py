@@ -4,8 +4,8 @@
                              └─────────────────► lake, at most every second or two, with a position of its own
 
 Both readers of the ledger resume where their own results end, so that kill -9 at any moment costs nothing but the
-time to read again. Django must be set up before this module is imported (``watchbill.state.setup``). A transaction that fails ends the process rather than the position: it starts again from what is
-stored.
+time to read again. A transaction that fails ends the process rather than the position: it starts again from what is
+stored. Django must be set up before this module is imported (``watchbill.state.setup``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event as StopSignal
 from typing import NamedTuple
 
@@ -29,9 +30,10 @@ from watchbill.core.values import Criticality
 from watchbill.engine.catalog import Catalog
 from watchbill.engine.detect import Detector, Match, RuleSet
 from watchbill.engine.normalise import Normaliser
+from watchbill.engine.normalise.attempts import WINDOW as MEMORY
 from watchbill.flows import content
 from watchbill.lake import Lake
-from watchbill.ledger import Reader, SourceFacts, shards
+from watchbill.ledger import Reader, SourceFacts, StoredRecord, shards
 from watchbill.sdk import Event
 from watchbill.state.alerts import actions as alerts
 from watchbill.state.assets import actions as assets
@@ -44,6 +46,9 @@ log = logging.getLogger(__name__)
 
 #: Records judged in one transaction. Larger batches cost latency, smaller ones throughput.
 BATCH = 4_000
+#: What a normaliser remembers of open connections is not stored: one that starts in the middle of a shard first reads
+#: the records again that were received within ``MEMORY`` before its place, at most so many.
+_READ_AGAIN = 20_000
 _IDLE_SECONDS = 0.03
 _LAKE_ROWS = 20_000
 _LAKE_SECONDS = 1.5
@@ -60,11 +65,19 @@ class Judged(NamedTuple):
     end: int
 
 
+class _Line(NamedTuple):
+    """A shard's records in order, and the normaliser that has seen those before."""
+
+    number: int
+    reader: Reader
+    normaliser: Normaliser
+
+
 @dataclass(slots=True)
 class _Shard:
     """How far one shard is read, and what of it waits for the lake."""
 
-    reader: Reader
+    line: _Line
     position: int
     in_lake: int
     events: list[Event] = field(default_factory=list)
@@ -78,7 +91,7 @@ class Ingest:
         self.data = data
         self.clock = clock
         self.rules = rules
-        self.normaliser = Normaliser(catalog.parsers, clock=clock, timezone=config.timezone)
+        self._new_normaliser = partial(Normaliser, catalog.parsers, clock=clock, timezone=config.timezone)
         self.detector = Detector(rules, self._criticality)
         self.detector.restore(readers.states())
         self.lake = Lake(data.lake)
@@ -97,7 +110,7 @@ class Ingest:
         for number in shards(self.data.ledger):
             if number not in self._shards:
                 self._shards[number] = self._open(number)
-            count += self._judge(number, self._shards[number])
+            count += self._judge(self._shards[number])
         waiting = sum(len(shard.events) for shard in self._shards.values())
         if waiting >= _LAKE_ROWS or (waiting and time.monotonic() >= self._flush_due):
             self.flush()
@@ -134,28 +147,46 @@ class Ingest:
     def _fill(self, number: int, shard: _Shard) -> None:
         """Write to the lake what lies between its own position and the events that wait in memory."""
         held_from = shard.events[0].position if shard.events else shard.position
+        if shard.in_lake >= held_from:
+            return
+        line = self._line(number, shard.in_lake)
         while shard.in_lake < held_from:
-            judged = self._read(number, shard.reader, shard.in_lake, min(BATCH, held_from - shard.in_lake))
+            judged = self._read(line, shard.in_lake, min(BATCH, held_from - shard.in_lake))
             self.lake.append(number, judged.events, judged.rules, judged.end)
             shard.in_lake = judged.end
 
     def _open(self, number: int) -> _Shard:
         """Resume a shard where its judged events end; what the lake lacks before that follows with the next flush."""
-        return _Shard(Reader(self.data.ledger, number), readers.position("detect", number), self.lake.position(number))
+        position = readers.position("detect", number)
+        return _Shard(self._line(number, position), position, self.lake.position(number))
 
-    def _read(self, number: int, reader: Reader, start: int, limit: int) -> Judged:
-        """Read, normalise and match; nothing here remembers anything, so it can be done again at any time."""
-        records = reader.read(start, limit)
+    def _line(self, number: int, position: int) -> _Line:
+        """Read a shard from a position on, with what the records before it have told."""
+        line = _Line(number, Reader(self.data.ledger, number), self._new_normaliser())
+        start = max(0, position - _READ_AGAIN)
+        before = [record for record in line.reader.read(start, position - start) if record.source]
+        if before:
+            since = before[-1].received - MEMORY
+            self._normalise(line, [record for record in before if record.received >= since])
+        return line
+
+    def _normalise(self, line: _Line, records: list[StoredRecord]) -> tuple[list[SourceFacts], list[Event]]:
+        sources = [line.reader.source(record.source) for record in records]
+        numbers = [line.number] * len(records)
+        return sources, line.normaliser.normalise(list(zip(records, sources, numbers, strict=True)))
+
+    def _read(self, line: _Line, start: int, limit: int) -> Judged:
+        """Read, normalise and match. Only the normaliser remembers what it has seen, so a line is read once and in order."""
+        records = line.reader.read(start, limit)
         end = records[-1].position + 1 if records else start
         records = [record for record in records if record.source]  # source 0 is the ledger's own bookkeeping
-        sources = [reader.source(record.source) for record in records]
-        events = self.normaliser.normalise(list(zip(records, sources, [number] * len(records), strict=True)))
+        sources, events = self._normalise(line, records)
         matches = self.detector.match(events)
         return Judged(events, sources, matches, self.detector.names(matches, len(events)), end)
 
-    def _judge(self, number: int, shard: _Shard) -> int:
+    def _judge(self, shard: _Shard) -> int:
         start = shard.position
-        judged = self._read(number, shard.reader, start, BATCH)
+        judged = self._read(shard.line, start, BATCH)
         if judged.end == start:
             return 0
         detections = self.detector.feed(judged.events, judged.matches)
@@ -163,7 +194,7 @@ class Ingest:
             now = self.clock.now()
             alerts.raise_alerts(detections, self.rules.infos, now)
             assets.observe(*tally(zip(judged.sources, judged.events, strict=True)), now)
-            progress.save("detect", {number: judged.end}, self.detector.dirty())
+            progress.save("detect", {shard.line.number: judged.end}, self.detector.dirty())
         shard.position = judged.end
         if judged.end > shard.in_lake:
             shard.events += judged.events
