@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 from django.urls import reverse
 
+from watchbill.flows import installation
 from watchbill.state.accounts.permissions import CAPABILITIES
 from watchbill.state.alerts import queries as alerts
 from watchbill.web.access import person
@@ -59,6 +61,8 @@ def page(request: HttpRequest) -> dict[str, Any]:
     theme = request.COOKIES.get(THEME_COOKIE, "")
     known = {value for value, _ in THEMES}
     found: dict[str, Any] = {"theme": theme if theme in known else "", "themes": THEMES, "can": {}, "navigation": ()}
+    found["demo"] = (installation.data().root / "demo.json").exists()
+    found["passkeys_work"] = not _is_address(request.get_host())
     who = person(request) if hasattr(request, "user") else None
     if who is None:
         return found
@@ -77,3 +81,12 @@ def page(request: HttpRequest) -> dict[str, Any]:
         for group in NAVIGATION
     )
     return found
+
+
+def _is_address(host: str) -> bool:
+    """Whether a page is reached by a bare address: browsers bind passkeys to names only (WebAuthn, relying party id)."""
+    try:
+        ip_address(host.rpartition(":")[0].strip("[]") if not host.endswith("]") else host.strip("[]"))
+    except ValueError:
+        return host.replace(".", "").isdigit()
+    return True

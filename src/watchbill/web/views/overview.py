@@ -31,9 +31,8 @@ STATE_ORDER = (
 @needs("alerts.read")
 def overview(request: HttpRequest) -> HttpResponse:
     at = now()
-    span = request.GET.get("span", "24h")
-    length, buckets = SPANS.get(span, SPANS["24h"])
     end = at - at % HOUR + HOUR
+    span, bars = _bars(request.GET.get("span", ""), end)
     counts = alerts.counts()
     sources = inventory.sources(now=at)
     summary = controls.summary()
@@ -41,16 +40,13 @@ def overview(request: HttpRequest) -> HttpResponse:
         request,
         "overview.html",
         {
-            "span": span if span in SPANS else "24h",
+            "span": span,
             "spans": tuple(SPANS),
             "worst": alerts.alerts(AlertFilter(size=8, status=UNRESOLVED)),
             "unresolved": [(level, counts.unresolved[level]) for level in reversed(Severity)],
             "total": sum(counts.unresolved.values()),
             "unassigned": counts.unassigned,
-            "bars": [
-                _bar(one.start, -(-length // buckets), one.counts)
-                for one in alerts.severity_over_time(end - length, end, buckets)
-            ],
+            "bars": bars,
             "alive": sum(one.state == "alive" for one in sources),
             "silent": [one for one in sources if one.state in {"silent", "unreadable"}],
             "watched": sum(one.state != "recorded" for one in sources),
@@ -64,6 +60,17 @@ def overview(request: HttpRequest) -> HttpResponse:
             "verified": last_verification(),
         },
     )
+
+
+def _bars(span: str, end: int) -> tuple[str, list[Bar]]:
+    """Alerts over the chosen span; unless one is chosen, over the shortest that has any to show."""
+    spans = [span] if span in SPANS else list(SPANS)
+    for name in spans:
+        length, buckets = SPANS[name]
+        found = alerts.severity_over_time(end - length, end, buckets)
+        if name == spans[-1] or any(sum(one.counts.values()) for one in found):
+            break
+    return name, [_bar(one.start, -(-length // buckets), one.counts) for one in found]
 
 
 def _bar(start: int, width: int, counts: dict[Severity, int]) -> Bar:
