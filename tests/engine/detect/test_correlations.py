@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from watchbill.core.clock import MINUTE
 from watchbill.core.values import Criticality, Severity
 from watchbill.engine.detect import Detector, parse_rules
+from watchbill.engine.detect.states import PACE
 from watchbill.sdk import Event, LogSource
 
 START = 1_700_000_000 * 10**9
@@ -139,15 +140,16 @@ def happenings(minutes):
 
 
 @settings(max_examples=250, deadline=None)
-@given(st.sampled_from([6, 15, 40]).flatmap(happenings))
-def test_what_is_told_depends_on_the_set_of_events_alone(happened):
+@given(st.sampled_from([6, 15, 40]).flatmap(happenings), st.sampled_from([-1_000, 0, 4, PACE]))
+def test_what_is_told_depends_on_the_set_of_events_alone(happened, pace):
     """Shuffled within the bound, cut into batches and restarted, each event is told once, and those that the batch
-    run over the sorted input tells.
+    run over the sorted input tells, however much of the state is stored as additions.
     """
     events = [event(place, *one[:5]) for place, one in enumerate(happened)]
     arriving = sorted(range(len(events)), key=lambda place: (happened[place][0] + happened[place][5], place))
     rules, store = ruleset(), {}
     detector = Detector(rules, CRITICALITY.get)
+    detector.correlator.states.pace = pace
     told, count, batch = defaultdict(set), defaultdict(int), []
     for place in arriving:
         batch.append(events[place])
@@ -160,6 +162,7 @@ def test_what_is_told_depends_on_the_set_of_events_alone(happened):
             store.update(detector.dirty())
             if happened[place][7]:
                 detector = Detector(rules, CRITICALITY.get)
+                detector.correlator.states.pace = pace
                 detector.restore([(key, blob) for key, blob in store.items() if blob is not None])
     expected = batch_oracle(events)
     assert told == expected

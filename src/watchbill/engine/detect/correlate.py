@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -14,8 +12,9 @@ import msgspec
 from watchbill.core.clock import MINUTE
 from watchbill.core.values import Criticality
 from watchbill.engine.detect.fields import text_field
-from watchbill.engine.detect.groups import Group
+from watchbill.engine.detect.groups import Gained, Group
 from watchbill.engine.detect.rules import Correlation, Rule
+from watchbill.engine.detect.states import States
 from watchbill.engine.detect.windows import Entry
 from watchbill.sdk.events import Event
 
@@ -25,6 +24,8 @@ MOST_AHEAD = 5 * MINUTE
 MOST_GROUPS = 200_000
 _MOST_CLOCKS = 50_000
 _CLOCKS = "clocks"
+#: What copy.copy would find each time anew; msgspec's type hints leave it out.
+_copy: Callable[[Entry], Entry] = Entry.__copy__  # type: ignore[attr-defined]
 
 
 class Grown(NamedTuple):
@@ -70,7 +71,8 @@ class Correlator:
         self._clocks = _Clocks()
         self._groups: dict[tuple[str, Criticality | None, tuple[str, ...]], Group] = {}
         self._sweep: list[tuple[str, Criticality | None, tuple[str, ...]]] = []
-        self._changed: dict[str, Group | None] = {}
+        self._texts: dict[tuple[str, str], str] = {}
+        self.states = States()
 
     def wants(self, rule: str) -> bool:
         """Whether any correlation counts the matches of this rule."""
@@ -82,17 +84,27 @@ class Correlator:
         if event.received and time > event.received + MOST_AHEAD:
             time, skewed = event.received, True
         entry = make(event, time, skewed)
-        entry.source = f"{event.source}\0{event.host}"
+        source = entry.source = self._source_text(event)
         clocks = self._clocks
         clocks.received = max(clocks.received, event.received)
-        latest = clocks.latest.get(entry.source, 0)
+        latest = clocks.latest.get(source, 0)
         if time > latest:
             if len(clocks.latest) >= _MOST_CLOCKS and not latest:
                 del clocks.latest[next(iter(clocks.latest))]
-            clocks.latest[entry.source] = time
+            clocks.latest[source] = time
         elif time < latest - self.lateness:
             entry.late = max(1, event.received)
         return entry
+
+    def _source_text(self, event: Event) -> str:
+        """One text object for each source and host, however many entries hold it."""
+        pair = event.source, event.host
+        text = self._texts.get(pair)
+        if text is None:
+            if len(self._texts) >= _MOST_CLOCKS:
+                self._texts.clear()
+            text = self._texts[pair] = f"{event.source}\0{event.host}"
+        return text
 
     def feed(self, matched: Iterable[tuple[str, Event, Entry]]) -> list[Grown]:
         """Judge the matches of one batch: (base rule, event, its entry). Each event is evidence once for a group."""
@@ -101,54 +113,61 @@ class Correlator:
             for rule in self._users[name]:
                 arrivals[rule.name].append((name, entry, None, event))
         grown: list[Grown] = []
+        touched = 0
         for rule in self._order:
             waiting = arrivals.pop(rule.name, None)
             if not waiting:
                 continue
             users = self._users.get(rule.name, [])
-            for group in self._place(rule, waiting):
+            for group, gained in self._place(rule, waiting):
+                touched += 1
                 told = group.judge(rule, bool(self._chained[rule.name]), bool(users))
-                self._changed[group.state_key] = group
+                if told.changed or gained.changed:
+                    self.states.changed(group)
+                elif gained.fresh:
+                    self.states.gained(group, gained.fresh)
                 if told.evidence:
                     grown.append(Grown(rule, group, told.evidence))
                 for user in users:
                     for entry in told.evidence + told.fired:
                         arrivals[user.name].append((rule.name, _passed_on(entry, rule, group), entry.carried, None))
-        self._tidy()
+        self._tidy(touched)
         return grown
 
     def restore(self, states: Iterable[tuple[str, bytes]]) -> None:
         """Take back what ``dirty`` gave; what no longer fits its rule is dropped (and then told by ``dirty``)."""
+        rows = []
         for key, blob in states:
+            if key != _CLOCKS:
+                rows.append((key, blob))
+                continue
             try:
-                if key == _CLOCKS:
-                    self._clocks = msgspec.msgpack.decode(blob, type=_Clocks)
-                    continue
-                group = msgspec.msgpack.decode(blob, type=Group)
+                self._clocks = msgspec.msgpack.decode(blob, type=_Clocks)
             except msgspec.MsgspecError:
-                group = None
-            if group is None or self._versions.get(group.rule) != group.version:
                 self.discarded += 1
-                self._changed[key] = None
+        groups = self.states.restore(rows)
+        self.discarded += self.states.damaged
+        for group in groups:
+            where = group.rule, group.criticality, group.key
+            if self._versions.get(group.rule) != group.version:
+                self.states.ended(group)
+                self.discarded += 1
             else:
-                self._groups[group.rule, group.criticality, group.key] = group
+                self._groups[where] = group
+                self._prune(where)
 
     def dirty(self) -> list[tuple[str, bytes | None]]:
         """What changed since the last call, to be stored together with the position; None is to be deleted."""
-        if not self._changed:
-            return []
-        encode = msgspec.msgpack.encode
-        changed = [(key, encode(group) if group else None) for key, group in self._changed.items()]
-        self._changed = {}
-        return [*changed, (_CLOCKS, encode(self._clocks))]
+        rows = self.states.take()
+        return [*rows, (_CLOCKS, msgspec.msgpack.encode(self._clocks))] if rows else []
 
     def __len__(self) -> int:
         return len(self._groups)
 
     def _place(
         self, rule: Rule, waiting: list[tuple[str, Entry, Mapping[str, str] | None, Event | None]]
-    ) -> list[Group]:
-        """Put arrivals into their groups; returns the groups that were touched."""
+    ) -> list[tuple[Group, Gained]]:
+        """Put arrivals into their groups; returns the groups that were touched, and how."""
         correlation = _correlation(rule)
         fields = self._carried[rule.name]
         group_by = {
@@ -157,26 +176,27 @@ class Correlator:
         }
         touched: dict[tuple[str, Criticality | None, tuple[str, ...]], list[Entry]] = defaultdict(list)
         for name, seen, carried, event in waiting:
-            get = _getter(carried, event)
-            tag = _tag(correlation, name, get)
+            if event is None:
+                key, tag, carries = _passed(correlation, name, group_by[name], carried or {}, fields)
+            else:
+                key = tuple([text_field(event, field) for field in group_by[name]])
+                tag = _tag(correlation, name, event)
+                carries = {field: text_field(event, field) for field in fields} if fields else {}
             if tag is None:
                 continue
-            entry = copy.copy(seen)  # the same event stands in other groups too, with marks of its own
-            entry.tag, entry.told, entry.fired = tag, False, False
-            entry.carried = {field: get(field) for field in fields} if fields else {}
-            key = tuple(map(get, group_by[name]))
+            entry = _copy(seen)  # the same event stands in other groups too, with marks of its own
+            entry.tag, entry.told, entry.fired, entry.carried = tag, False, False, carries
             touched[rule.name, entry.criticality if correlation.tiers else None, key].append(entry)
         groups = []
         for where, entries in touched.items():
             group = self._groups.pop(where, None) or Group(rule.name, self._versions[rule.name], *where[1:])
             self._groups[where] = group  # the latest touched stand last
-            group.add(entries)
-            groups.append(group)
+            groups.append((group, group.add(entries)))
         return groups
 
-    def _tidy(self) -> None:
+    def _tidy(self, touched: int) -> None:
         """Prune some groups each time, more than were touched, so that what is over goes and the cost stays even."""
-        for _ in range(64 + 2 * len(self._changed)):
+        for _ in range(64 + 2 * touched):
             if not self._sweep:
                 self._sweep = list(self._groups)
                 if not self._sweep:
@@ -192,16 +212,14 @@ class Correlator:
         if group is None:
             return
         reach = _correlation(self.rules[group.rule]).tier(group.criticality).timespan + self.lateness
-        before = len(group.entries)
+        # What goes here need not be stored: restored, it is pruned again.
         group.prune(self._clocks.latest, self._clocks.received, reach)
         if not group.entries:
             self._drop(where, group)
-        elif len(group.entries) != before:
-            self._changed[group.state_key] = group
 
     def _drop(self, where: tuple[str, Criticality | None, tuple[str, ...]], group: Group) -> None:
         del self._groups[where]
-        self._changed[group.state_key] = None
+        self.states.ended(group)
 
     def _fields_for(self, name: str, seen: frozenset[str] = frozenset()) -> tuple[str, ...]:
         """The fields that correlations following this rule will ask for."""
@@ -220,19 +238,27 @@ def _correlation(rule: Rule) -> Correlation:
     return rule.correlation
 
 
-def _getter(carried: Mapping[str, str] | None, event: Event | None) -> Callable[[str], str]:
-    if event is None:
-        return lambda field: (carried or {}).get(field, "")
-    return partial(text_field, event)
+def _passed(
+    correlation: Correlation, name: str, group_by: Sequence[str], carried: Mapping[str, str], fields: Iterable[str]
+) -> tuple[tuple[str, ...], str | None, dict[str, str]]:
+    """The key, the tag and the carried fields of an entry that an inner correlation passed on."""
+    tag: str | None = "" if correlation.kind == "event_count" else name
+    if correlation.kind == "value_count":
+        tag = _joined([carried.get(field, "") for field in correlation.fields])
+    key = tuple([carried.get(field, "") for field in group_by])
+    return key, tag, {field: carried.get(field, "") for field in fields}
 
 
-def _tag(correlation: Correlation, name: str, get: Callable[[str], str]) -> str | None:
+def _tag(correlation: Correlation, name: str, event: Event) -> str | None:
     """What tells events apart: the rule, or the counted value; None for an event without that value."""
     if correlation.kind == "event_count":
         return ""
     if correlation.kind != "value_count":
         return name
-    values = [get(field) for field in correlation.fields]
+    return _joined([text_field(event, field) for field in correlation.fields])
+
+
+def _joined(values: list[str]) -> str | None:
     return "\0".join(values) if all(values) else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -15,19 +16,34 @@ from watchbill.engine.detect.windows import Entry, Interval, chains, firing, fol
 
 #: Beyond this many entries a group folds those of the same second (or more) together, so a flood costs no more.
 MOST_ENTRIES = 1_024
+_TAGS = 64
 
 
 class Told(NamedTuple):
-    """What came of judging a group: events that are evidence from now on, and all that inner correlations fired at."""
+    """What came of judging a group: events that are evidence from now on, all that inner correlations fired at, and
+    whether anything of the group changed but that it has some entries more.
+    """
 
     evidence: list[Entry]
     fired: list[Entry]
+    changed: bool
+
+
+class Gained(NamedTuple):
+    """What came of putting events into a group: those that are new, and whether any that was there changed."""
+
+    fresh: list[Entry]
+    changed: bool
 
 
 class Group(msgspec.Struct):
     """``key`` are the values of the group-by fields; ``criticality`` the tier that is applied (None without tiers).
     ``covered`` are the stretches of time within which every event is evidence; ``total`` counts what was told.
-    ``version`` is of the rule: what was kept for another version means nothing.
+    ``version`` is of the rule: what was kept for another version means nothing. ``added`` is the last row of additions
+    that is part of this (see ``states``).
+
+    ``most`` and ``tags`` are bounds of the entries' weight and kinds, never too low: most groups can be seen to be far
+    from their threshold without looking at all their entries.
     """
 
     rule: str
@@ -37,27 +53,43 @@ class Group(msgspec.Struct):
     entries: list[Entry] = []
     covered: list[Interval] = []
     total: int = 0
+    added: int = 0
+    most: int = 0
+    tags: set[str] = set()
+    name: str = ""
 
     @property
     def state_key(self) -> str:
         """Under which name the caller stores this group."""
-        said = repr((self.rule, self.criticality, self.key)).encode("utf-8", "backslashreplace")
-        return hashlib.sha256(said).hexdigest()[:40]
+        if not self.name:
+            said = repr((self.rule, self.criticality, self.key)).encode("utf-8", "backslashreplace")
+            self.name = hashlib.sha256(said).hexdigest()[:40]
+        return self.name
 
-    def add(self, arrivals: list[Entry]) -> None:
+    def add(self, arrivals: list[Entry]) -> Gained:
         """Put events in; one that is there already (same event, same tag) changes nothing but may now fire."""
-        arrivals.sort(key=sort_key)
+        if len(arrivals) > 1:
+            arrivals.sort(key=sort_key)
         entries = self.entries
-        known = {entry.key: entry for entry in entries[bisect_left(entries, arrivals[0].key, key=sort_key) :]}
-        fresh = []
+        in_order = not entries or entries[-1].time < arrivals[0].time
+        at = len(entries) if in_order else bisect_left(entries, arrivals[0].key, key=sort_key)
+        known = {entry.key: entry for entry in entries[at:]}
+        fresh, changed = [], False
         for entry in arrivals:
-            if (old := known.get(entry.key)) is None:
-                known[entry.key] = entry
+            key = entry.key
+            if (old := known.get(key)) is None:
+                known[key] = entry
                 fresh.append(entry)
-            elif entry.fires:
-                old.fires = True
+                self.most += entry.weight
+                if len(self.tags) < _TAGS:
+                    self.tags.add(entry.tag)
+            elif entry.fires and not old.fires:
+                old.fires = changed = True
+        sorted_before = at == len(entries)
         entries += fresh
-        entries.sort(key=sort_key)
+        if not sorted_before:
+            entries.sort(key=sort_key)
+        return Gained(fresh, changed)
 
     def judge(self, rule: Rule, chained: bool, feeds: bool) -> Told:
         """Find what is evidence now and was not before, mark it as told, and let go of what cannot matter any more.
@@ -68,10 +100,13 @@ class Group(msgspec.Struct):
         correlation = rule.correlation
         assert correlation is not None  # noqa: S101 - only correlations have groups
         tier = correlation.tier(self.criticality)
+        if not self.covered and not self._may_be_met(correlation, tier.gte):
+            return Told([], [], self._settle(correlation, tier.gte, thins=False))
         acting = [entry for entry in self.entries if entry.fires] if chained else self.entries
         if not self.covered and not _can_be_met(acting, correlation, tier.gte):
-            self._settle(correlation, tier.gte, thins=False)
-            return Told([], [])
+            self.most = sum(entry.weight for entry in self.entries)
+            self.tags = set(islice({entry.tag for entry in self.entries}, _TAGS))
+            return Told([], [], self._settle(correlation, tier.gte, thins=False))
         if correlation.kind == "temporal_ordered":
             found, fires = chains(acting, tier.timespan, correlation.rules)
         else:
@@ -84,7 +119,15 @@ class Group(msgspec.Struct):
         for entry in fired:
             entry.fired = True
         self._settle(correlation, tier.gte, thins=not feeds and not chained and correlation.kind != "temporal_ordered")
-        return Told(evidence, fired)
+        return Told(evidence, fired, True)
+
+    def _may_be_met(self, correlation: Correlation, least: int) -> bool:
+        """Whether the bounds leave it open; ``_can_be_met`` is exact."""
+        if correlation.kind == "event_count":
+            return self.most >= least
+        if correlation.kind == "temporal_ordered":
+            return len(self.tags) >= min(len(correlation.rules), _TAGS)
+        return len(self.entries) >= least
 
     def prune(self, latest: dict[str, int], received: int, reach: int) -> None:
         """Drop events that nothing within the lateness bound can reach any more: those that their own source's clock
@@ -120,13 +163,16 @@ class Group(msgspec.Struct):
                     self.total += entry.weight
         return evidence
 
-    def _settle(self, correlation: Correlation, least: int, *, thins: bool) -> None:
+    def _settle(self, correlation: Correlation, least: int, *, thins: bool) -> bool:
+        """Keep the group small; returns whether it was folded."""
         if thins and self.covered:
             self.entries = thin(self.entries, self.covered, least, correlation.kind != "event_count")
+        folds = len(self.entries) > MOST_ENTRIES
         width = SECOND
         while len(self.entries) > MOST_ENTRIES:
             self.entries = fold(self.entries, width)
             width *= 4
+        return folds
 
 
 def _can_be_met(entries: list[Entry], correlation: Correlation, least: int) -> bool:
