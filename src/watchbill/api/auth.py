@@ -66,7 +66,9 @@ class Needs:
     def __call__(self, request: HttpRequest) -> Caller:
         caller = _by_token(request) if "Authorization" in request.headers else _by_session(request)
         demand(caller.role, self.capability)
-        _demand_size(request)
+        _demand_body(request)
+        if caller.token is None:
+            _demand_csrf(request)
         return caller
 
 
@@ -115,16 +117,25 @@ def _by_session(request: HttpRequest) -> Caller:
             401, "nobody is signed in", mend="send the header: Authorization: Bearer wb_…",
             WWW_Authenticate='Bearer realm="watchbill"',
         )  # fmt: skip
-    if request.method not in _SAFE and check_csrf(request) is not None:
-        raise RefusedError(
-            403, "the CSRF token is missing or wrong", mend="programs use an API token instead of cookies"
-        )
     return Caller(user.email, Role(user.role))
 
 
-def _demand_size(request: HttpRequest) -> None:
-    length = request.META.get("CONTENT_LENGTH") or ""
+def _demand_body(request: HttpRequest) -> None:
+    """JSON of at most 1 MiB, or nothing."""
     if request.headers.get("Transfer-Encoding"):
         raise RefusedError(411, "the request does not say how long it is", mend="send Content-Length")
-    if length.isdigit() and int(length) > MOST_BYTES:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdigit() or int(length) > MOST_BYTES:
         raise RefusedError(413, "the request is larger than 1 MiB", mend="send less at once")
+    if int(length) and request.content_type != "application/json":
+        raise RefusedError(415, "the body is not said to be JSON", mend="send Content-Type: application/json")
+
+
+def _demand_csrf(request: HttpRequest) -> None:
+    if request.method in _SAFE:
+        return
+    _ = request.body  # read before Django looks for a form's token in it, which would leave nothing to read
+    if check_csrf(request) is not None:
+        raise RefusedError(
+            403, "the CSRF token is missing or wrong", mend="programs use an API token instead of cookies"
+        )

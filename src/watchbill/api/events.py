@@ -123,7 +123,7 @@ def stored(event_id: str) -> StoredRecord:
     reader = Reader(installation.data().ledger, shard)
     try:
         return reader.get(position)
-    except (LedgerError, OSError) as error:
+    except (NotFoundError, LedgerError, OSError) as error:
         raise NotFoundError(f"the ledger has no record {event_id}", mend="see what it holds: /api/v1/ledger") from error
     finally:
         reader.close()

@@ -10,6 +10,7 @@ from pydantic import Field
 from watchbill.api import fields
 from watchbill.api.auth import Caller, Request, now
 from watchbill.api.operation import Topic
+from watchbill.core.clock import DAY
 from watchbill.core.errors import DeniedError
 from watchbill.core.values import Role
 from watchbill.state.accounts import actions, queries
@@ -18,11 +19,15 @@ from watchbill.state.accounts.values import TokenView
 
 topic = Topic("tokens")
 
+_DEFAULT = 90 * DAY
+
 
 class NewToken(fields.Body):
     name: Annotated[fields.Word, Field(min_length=1, max_length=100, description="What it is for.")]
     role: Annotated[Role | None, Field(description="At most the caller's own, which is the default.")] = None
-    expires: fields.Duration = "90d"
+    expires: Annotated[
+        fields.Duration | None, Field(description="Default: 90 days, at most as long as the token that asks for it.")
+    ] = None
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -42,8 +47,10 @@ def list_tokens(request: Request) -> tuple[TokenView, ...]:
 def issue_token(request: Request, body: NewToken) -> Issued:
     """Make a token for oneself; it is shown this once."""
     caller, at = request.auth, now()
-    role, expires_at = body.role or caller.role, at + fields.length(body.expires)
-    _demand_within(caller, role, expires_at)
+    role = body.role or caller.role
+    if not includes(caller.role, role):
+        raise DeniedError(f"a token cannot have the role {role.value}", mend=f"at most {caller.role.value}")
+    expires_at = _expiry(caller, at, body.expires)
     email = caller.email
     token = actions.issue_token(email, name=body.name, by=email, at=at, role=role, expires_at=expires_at)
     return Issued(token, queries.tokens(email)[0])
@@ -60,14 +67,15 @@ def revoke_token(request: Request, token_id: fields.Number) -> None:
     actions.revoke_token(token_id, by=caller.email, at=now(), owner=caller.email)
 
 
-def _demand_within(caller: Caller, role: Role, expires_at: int) -> None:
-    """Otherwise a token that leaked would be a way to more than it was made for."""
-    if not includes(caller.role, role):
-        raise DeniedError(f"a token cannot have the role {role.value}", mend=f"at most {caller.role.value}")
-    if caller.token is None:
-        return
-    own = next(one for one in queries.tokens(caller.email) if one.id == caller.token.token_id)
-    if own.expires_at is not None and expires_at > own.expires_at:
+def _expiry(caller: Caller, at: int, asked: str | None) -> int:
+    """When a new token ends. Otherwise a token that leaked would be a way to keep what it was made for."""
+    wanted = at + (fields.length(asked) if asked else _DEFAULT)
+    tokens = queries.tokens(caller.email) if caller.token else ()
+    limit = next((one.expires_at for one in tokens if caller.token and one.id == caller.token.token_id), None)
+    if limit is None or wanted <= limit:
+        return wanted
+    if asked:
         raise DeniedError(
             "a token cannot make one that outlives it", mend="give a shorter `expires`, or use the console"
         )
+    return limit
