@@ -52,7 +52,7 @@ class Predicate(msgspec.Struct, frozen=True):
             return {"null": "is null or missing", "exists": "is there", "missing": "is not there"}[self.kind]
         if self.kind in TIME_PARTS:
             comparison, number = self.argument
-            return f"has a {self.kind} that {_IN_WORDS[comparison]} {number}"
+            return f"has a time whose {self.kind} {_IN_WORDS[comparison]} {number}"
         if self.kind == "field":
             return f"{_IN_WORDS[self.argument[1]]} field {self.argument[0]}".replace("is field", "is the same as field")
         shown = self.argument

@@ -10,7 +10,7 @@ from watchbill.engine.detect.fields import lookup
 from watchbill.engine.detect.governance import Tier
 from watchbill.engine.detect.groups import Group
 from watchbill.engine.detect.index import key_of
-from watchbill.engine.detect.predicates import MISSING, Atom, holds, related, text_of
+from watchbill.engine.detect.predicates import MISSING, TIME_PARTS, Atom, holds, related, text_of, time_part
 from watchbill.engine.detect.rules import Correlation, Rule
 from watchbill.engine.detect.windows import Entry
 from watchbill.sdk.events import Event
@@ -141,6 +141,8 @@ def _said(atom: Atom, value: object) -> str:
         return f"the message {words}"
     if atom.predicate.kind in {"equals", "null", "exists", "missing"} and not isinstance(value, list):
         return f"{atom.field} {words}"
+    if atom.predicate.kind in TIME_PARTS and not isinstance(value, list):
+        return f"{atom.field} {words} (it is {time_part(atom.predicate.kind, text_of(value))})"
     shown = ", ".join(map(text_of, value)) if isinstance(value, list) else text_of(value)
     if len(shown) > _MOST_CHARACTERS:
         shown = shown[:_MOST_CHARACTERS] + "…"
