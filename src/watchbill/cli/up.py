@@ -136,13 +136,17 @@ class _Supervisor:
                 env={**os.environ, "WATCHBILL_SUPERVISED": "1"},
             )
         self.started[name] = time.monotonic()
-        (self.data.run / f"{name}.pid").write_text(str(self.children[name].pid))
+        with contextlib.suppress(OSError):  # a full disk: for the operator's information alone
+            (self.data.run / f"{name}.pid").write_text(str(self.children[name].pid))
 
     def _log(self, name: str) -> IO[bytes]:
         path = self.data.logs / f"{name}.log"
-        if path.exists() and path.stat().st_size > _LOG_LIMIT:
-            path.replace(path.with_suffix(".log.1"))
-        return path.open("ab")
+        try:
+            if path.exists() and path.stat().st_size > _LOG_LIMIT:
+                path.replace(path.with_suffix(".log.1"))
+            return path.open("ab")
+        except OSError:  # what cannot be written on a full disk must not keep a process from starting
+            return Path(os.devnull).open("ab")
 
     def wait_for_console(self, config: Config) -> bool:
         address = (config.console.host, config.console.port)
@@ -164,11 +168,19 @@ class _Supervisor:
                     self._ended(name, child)
             for name, when in list(self.due.items()):
                 if time.monotonic() >= when:
-                    del self.due[name]
-                    self._spawn(name)
+                    self._start_again(name)
             time.sleep(0.2)
         for name in PROCESSES:
             self._end(name)
+
+    def _start_again(self, name: str) -> None:
+        try:
+            self._spawn(name)
+        except OSError as error:  # no memory, no descriptors: later, and the others go on
+            click.echo(f"watchbill: {name} cannot start: {error}; it is tried again", err=True)
+            self.due[name] = time.monotonic() + self.delay[name]
+        else:
+            del self.due[name]
 
     def _ended(self, name: str, child: subprocess.Popen[bytes]) -> None:
         lived = time.monotonic() - self.started[name]
@@ -177,7 +189,8 @@ class _Supervisor:
         log = self.data.logs / f"{name}.log"
         click.echo(f"watchbill: {name} ended with code {child.returncode}; it starts again. See {log}", err=True)
         note = {"process": name, "code": child.returncode, "at": time.time_ns() // SECOND * SECOND}
-        with (self.data.run / "restarts.jsonl").open("a") as notes:
+        # A full disk must not end the one who keeps the others going; the note is on the screen and in the log.
+        with contextlib.suppress(OSError), (self.data.run / "restarts.jsonl").open("a") as notes:
             notes.write(json.dumps(note) + "\n")
 
     def _end(self, name: str) -> None:

@@ -30,6 +30,8 @@ class Forwarder:
         self.writer = Writer.open(data.ledger, shard=SHARD, keys=data.keys, clock=clock)
         self.source = self.writer.source(SOURCE, "internal", format="watchbill")
         self.writer.commit()
+        #: Entries that were appended and are not noted as forwarded yet, and where the first of them stands.
+        self._under_way: tuple[list[int], int] | tuple[()] = ()
         self._mend()
 
     def __enter__(self) -> Self:
@@ -41,15 +43,26 @@ class Forwarder:
         self.writer.close()
 
     def forward(self) -> int:
-        """Append what waits; returns the number of entries."""
+        """Append what waits; returns the number of entries. Raises LedgerError when the disk is full: call it again."""
         total = 0
-        while entries := queries.pending(BATCH):
-            first = self.writer.append(self.source, [entry.record() for entry in entries], self.clock.now())
+        while self._under_way or self._take():
+            entries, first = self._under_way
             self.writer.commit()
-            actions.mark_forwarded([entry.id for entry in entries], SHARD, first)
+            actions.mark_forwarded(entries, SHARD, first)
             total += len(entries)
+            self._under_way = ()
         self.writer.tick()
         return total
+
+    def _take(self) -> bool:
+        """Append the next entries. The writer keeps them from here on, so they are appended once, however often the
+        disk then refuses.
+        """
+        entries = queries.pending(BATCH)
+        if entries:
+            first = self.writer.append(self.source, [entry.record() for entry in entries], self.clock.now())
+            self._under_way = [entry.id for entry in entries], first
+        return bool(entries)
 
     def _mend(self) -> None:
         """Note as forwarded what a crash left in the ledger without a note."""

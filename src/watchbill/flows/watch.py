@@ -99,6 +99,8 @@ def _assess(data: DataDir, config: Config, clock: Clock) -> None:
 
 def note_restarts(data: DataDir) -> None:
     """Put on the trail what the supervisor noted: it has no database of its own."""
+    from django.db import transaction
+
     from watchbill.state.trail import actions
     from watchbill.state.trail.values import SYSTEM
 
@@ -108,10 +110,15 @@ def note_restarts(data: DataDir) -> None:
         if not notes.exists():
             return
         notes.rename(taken)
-    for line in taken.read_text().splitlines():
-        note = json.loads(line)
-        detail = {"code": note["code"]}
-        actions.record(SYSTEM, "process.restarted", "process", note["process"], detail, note["at"])
+    with transaction.atomic():
+        for line in taken.read_bytes().splitlines():
+            try:
+                note = json.loads(line)
+                process, code, at = str(note["process"]), int(note["code"]), int(note["at"])
+            except (ValueError, TypeError, KeyError):
+                log.warning("a note of a restarted process cannot be read: %r", line)  # the supervisor was cut off
+                continue
+            actions.record(SYSTEM, "process.restarted", "process", process, {"code": code}, at)
     taken.unlink()
 
 
