@@ -30,7 +30,10 @@ def observe_sources(batches: Sequence[SourceBatch], at: int) -> None:
         "name", "transport", "format", "last_seen", "last_event_time", "events", "quarantined", "dropped", "delays",
         "gaps", "last_error", "last_error_at", "unreadable",
     ]  # fmt: skip
-    Source.objects.bulk_update(rows.values(), fields, batch_size=50)
+    # Rewritten by insert: a bulk_update spells a CASE for each row and field, which takes ten times as long.
+    Source.objects.bulk_create(
+        rows.values(), batch_size=40, update_conflicts=True, unique_fields=["pk"], update_fields=fields
+    )
     _add_hours(hours)
 
 
@@ -79,16 +82,16 @@ def _add_hours(hours: dict[tuple[int, int], SourceHour]) -> None:
     known = SourceHour.objects.select_for_update().filter(
         source_id__in={source for source, _ in hours}, hour__in={hour for _, hour in hours}
     )
-    changed = []
     for row in known.order_by("pk"):
-        new = hours.pop((row.source_id, row.hour), None)
+        new = hours.get((row.source_id, row.hour))
         if new is not None:
-            row.events += new.events
-            row.quarantined += new.quarantined
-            row.least_delay = _least(row.least_delay, new.least_delay)
-            changed.append(row)
-    SourceHour.objects.bulk_update(changed, ["events", "quarantined", "least_delay"], batch_size=100)
-    SourceHour.objects.bulk_create(hours.values())
+            new.events += row.events
+            new.quarantined += row.quarantined
+            new.least_delay = _least(row.least_delay, new.least_delay)
+    SourceHour.objects.bulk_create(
+        hours.values(), batch_size=100, update_conflicts=True, unique_fields=["source", "hour"],
+        update_fields=["events", "quarantined", "least_delay"],
+    )  # fmt: skip
 
 
 def _least(one: int | None, other: int | None) -> int | None:
@@ -112,7 +115,10 @@ def observe_hosts(batches: Sequence[HostBatch]) -> list[str]:
             AssetSource(asset=row, source=source[:255], parser=parser, last_seen=batch.last_time)
             for source, parser in batch.sources
         ]
-    Asset.objects.bulk_update(rows.values(), ["events", "first_seen", "last_seen"], batch_size=100)
+    Asset.objects.bulk_create(
+        rows.values(), batch_size=100, update_conflicts=True, unique_fields=["pk"],
+        update_fields=["events", "first_seen", "last_seen"],
+    )  # fmt: skip
     AssetSource.objects.bulk_create(
         seen, batch_size=200, update_conflicts=True, unique_fields=["asset", "source", "parser"],
         update_fields=["last_seen"],
