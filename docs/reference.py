@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import get_type_hints
+from tempfile import TemporaryDirectory
+from typing import Any, get_type_hints
 
 import click
 
@@ -22,11 +24,13 @@ from watchbill.cli.root import watchbill as command_line
 from watchbill.cli.verify import _parser as verifier_parser
 from watchbill.content.parsers.watchbill import PARSER as OWN
 from watchbill.core import config
+from watchbill.core.paths import DataDir
 from watchbill.core.values import Criticality, Role
 from watchbill.engine.catalog import Catalog
 from watchbill.engine.detect import load_rules
 from watchbill.engine.detect.routing import OCSF_CLASSES
 from watchbill.sdk import Line, Parser, RuleInfo
+from watchbill.state import setup
 from watchbill.state.accounts.permissions import CAPABILITIES
 from watchbill.state.alerts.life import STEPS
 
@@ -66,6 +70,52 @@ def pages() -> dict[str, str]:
 def _page(make: Callable[[], Iterable[str]]) -> str:
     lines = ["<!-- Made by docs/reference.py from the code: change that, then run `make docs`. -->", "", *make()]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def api() -> Iterator[str]:
+    """Every operation of the REST API, with the capability that it needs."""
+    yield from (
+        "# API",
+        "",
+        "Under `/api/v1`, described for programs by `/api/v1/openapi.json`. Send a token of yours as",
+    )
+    yield "`Authorization: Bearer wb_…` (make one on your account page, or with `watchbill users tokens issue`). Who has"
+    yield from ("which capability: [permissions](permissions.md).", "")
+    topics: dict[str, list[tuple[str, str, str, str]]] = {}
+    for path, operations in _openapi()["paths"].items():
+        for method, operation in operations.items():
+            given = [f"`{one['name']}`" for one in operation.get("parameters", ()) if one["in"] == "query"]
+            fields = [f"`{name}`" for name in _body(operation)]
+            row = (
+                _code(f"{method.upper()} {path.removeprefix('/api/v1')}"), _cell(operation["summary"]),
+                " ".join(given + fields), f"`{operation['x-capability']}`",
+            )  # fmt: skip
+            topics.setdefault(operation["tags"][0], []).append(row)
+    for topic, rows in topics.items():
+        yield from (f"## {topic.capitalize()}", "")
+        yield from _table(("operation", "", "takes", "needs"), rows)
+
+
+@functools.cache
+def _openapi() -> dict[str, Any]:
+    """The document as the console gives it. Django wants a folder, and gets one that is not kept."""
+    from django.apps import apps
+
+    if not apps.ready:
+        with TemporaryDirectory() as folder:
+            setup(DataDir(folder))
+    from watchbill.api.urls import api as found
+
+    document: dict[str, Any] = found.get_openapi_schema(path_prefix="/api/v1/")
+    return document
+
+
+def _body(operation: dict[str, Any]) -> Iterator[str]:
+    """The names of the fields of a body."""
+    schemas = _openapi()["components"]["schemas"]
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        for schema in content["schema"].get("anyOf", [content["schema"]]):
+            yield from schemas.get(schema.get("$ref", "").rpartition("/")[2], schema).get("properties", {})
 
 
 def cli() -> Iterator[str]:
@@ -260,7 +310,10 @@ def notifiers() -> Iterator[str]:
 def permissions() -> Iterator[str]:
     """Which role may do what."""
     yield from ("# Permissions", "", "Whoever may read the installation's folder may do everything by the command line")
-    yield from ("(as `cli:NAME` on the trail); these hold for the console. A token has at most its owner's role.", "")
+    yield from (
+        "(as `cli:NAME` on the trail); these hold for console and API. A token has at most its owner's role.",
+        "",
+    )
     rows = [
         (f"`{name}`", *("yes" if role in roles else "" for role in Role))
         for name, roles in sorted(CAPABILITIES.items())
@@ -338,6 +391,7 @@ def _summary(make: Callable[[], Iterable[str]]) -> str:
 
 
 PAGES: dict[str, Callable[[], Iterable[str]]] = {
+    "api": api,
     "checks": checks,
     "cli": cli,
     "configuration": configuration,
