@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from django.core.cache import cache
 from django.db import transaction
 
 from watchbill.core.clock import DAY, SystemClock
+from watchbill.core.paths import DataDir
 from watchbill.core.values import Role
 
 sys.path.append(str(Path(__file__).parent))  # for conforming: pytest in importlib mode adds nothing
@@ -92,18 +94,20 @@ def operations(document) -> list[Operation]:
 
 @pytest.fixture(scope="session")
 def served(company, django_db_blocker, tmp_path_factory):
-    """The company behind a real server; gives its address and an administrator's token, which stay in its database."""
+    """A copy of the company behind a real server; gives its address, an administrator's token and its folder."""
+    from django.db import connections
+
     from watchbill.state import databases
     from watchbill.state.accounts import actions
 
+    data = DataDir(tmp_path_factory.mktemp("copy") / "company")
+    shutil.copytree(company.root, data.root)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with django_db_blocker.unblock():
-        from django.db import connections
-
         before = connections.settings["default"]
-        _console.use(databases.sqlite(company.database))
+        _console.use(databases.sqlite(data.database))
         email = PEOPLE[Role.ADMINISTRATOR]
         token = actions.issue_token(email, name="served", by=email, at=SystemClock().now())
         connections["default"].close()
@@ -111,12 +115,12 @@ def served(company, django_db_blocker, tmp_path_factory):
     log = tmp_path_factory.mktemp("served") / "web.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "watchbill", "web", "--data", str(company.root)], stdout=file, stderr=file,
-            env={**os.environ, "WATCHBILL_CONSOLE_PORT": str(port), "WATCHBILL_DATA": str(company.root)},
+            [sys.executable, "-m", "watchbill", "web", "--data", str(data.root)], stdout=file, stderr=file,
+            env={**os.environ, "WATCHBILL_CONSOLE_PORT": str(port), "WATCHBILL_DATA": str(data.root)},
         )  # fmt: skip
         try:
             _wait_for(port, process, log)
-            yield f"http://127.0.0.1:{port}", token
+            yield f"http://127.0.0.1:{port}", token, data
         finally:
             process.terminate()
             process.wait(20)

@@ -109,3 +109,9 @@ def test_a_lake_that_is_gone_is_no_crash(console, analyst, settings, tmp_path):
     assert analyst.get("/ledger")["shards"] == []
     assert decoded(analyst("GET", "/ledger/records")) == []
     installation.lake.cache_clear()
+
+
+def test_no_answer_is_kept_by_a_cache(analyst, caller):
+    """Neither data nor refusals."""
+    for call in (analyst, caller(None)):
+        assert call("GET", "/alerts")["Cache-Control"] == "no-store"

@@ -65,6 +65,7 @@ def _in_json(view: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(answer, HttpResponseNotAllowed):
             allowed = answer["Allow"]
             return errors.answer(405, f"{request.method} is not done here", mend=f"use {allowed}", Allow=allowed)
+        answer.setdefault("Cache-Control", "no-store")
         return answer
 
     return answered
