@@ -31,7 +31,7 @@ class Forwarder:
         self.source = self.writer.source(SOURCE, "internal", format="watchbill")
         self.writer.commit()
         #: Entries that were appended and are not noted as forwarded yet, and where the first of them stands.
-        self._under_way: tuple[list[int], int] | tuple[()] = ()
+        self._under_way: tuple[list[int], int] | None = None
         self._mend()
 
     def __enter__(self) -> Self:
@@ -45,24 +45,25 @@ class Forwarder:
     def forward(self) -> int:
         """Append what waits; returns the number of entries. Raises LedgerError when the disk is full: call it again."""
         total = 0
-        while self._under_way or self._take():
-            entries, first = self._under_way
+        while under_way := self._under_way or self._take():
+            self._under_way = under_way
+            entries, first = under_way
             self.writer.commit()
             actions.mark_forwarded(entries, SHARD, first)
             total += len(entries)
-            self._under_way = ()
+            self._under_way = None
         self.writer.tick()
         return total
 
-    def _take(self) -> bool:
+    def _take(self) -> tuple[list[int], int] | None:
         """Append the next entries. The writer keeps them from here on, so they are appended once, however often the
         disk then refuses.
         """
         entries = queries.pending(BATCH)
-        if entries:
-            first = self.writer.append(self.source, [entry.record() for entry in entries], self.clock.now())
-            self._under_way = [entry.id for entry in entries], first
-        return bool(entries)
+        if not entries:
+            return None
+        first = self.writer.append(self.source, [entry.record() for entry in entries], self.clock.now())
+        return [entry.id for entry in entries], first
 
     def _mend(self) -> None:
         """Note as forwarded what a crash left in the ledger without a note."""
