@@ -18,6 +18,7 @@ from watchbill.cli.options import (
     print_table,
     with_state,
 )
+from watchbill.core.errors import NotFoundError
 from watchbill.core.paths import DataDir
 
 
@@ -91,8 +92,10 @@ def verify(data: DataDir) -> None:
 @json_option
 def records(data: DataDir, start: int, shard: int, limit: int, *, as_json: bool) -> None:
     """Print raw records from position START on."""
-    from watchbill.ledger import Reader
+    from watchbill.ledger import Reader, shards
 
+    if shard and shard not in shards(data.ledger):
+        raise NotFoundError(f"there is no shard {shard}", mend="0 holds what was received, 1 what was done")
     reader = Reader(data.ledger, shard)
     found = reader.read(start, limit)
     rows = [
