@@ -78,3 +78,11 @@ def test_the_reference_page_needs_nobody_else(sign_in, document):
 def test_the_name_of_a_role_is_in_the_document(document):
     """Words that callers must spell are listed."""
     assert document["components"]["schemas"]["Role"]["enum"] == [role.value for role in Role]
+
+
+def test_parameters_say_their_words_and_meaning(document):
+    """Choices are listed, and what a type says of itself is said of each parameter of it."""
+    parts = {one["name"]: one for one in document["paths"]["/api/v1/alerts"]["get"]["parameters"]}
+    assert parts["sort"]["schema"]["enum"] == ["severity", "newest", "oldest"]
+    assert parts["limit"]["description"] == "Most items of a page."
+    assert "last 24h" in parts["range"]["description"]

@@ -36,7 +36,13 @@ class Document(OpenAPISchema):
 
     def operation_details(self, operation: Operation) -> dict[str, Any]:
         details = super().operation_details(operation)
-        answer = details.pop("x-answer")
+        if not details["description"]:
+            del details["description"]
+        answer, said = details.pop("x-answer"), details.pop("x-said")
+        for one in details["parameters"]:
+            one.setdefault("description", said.get(one["name"], ""))
+            for part in one["schema"].pop("allOf", ()):
+                one["schema"] = part | one["schema"]
         details["responses"] = self._answers(answer)
         details["security"] = [{name: []} for name in SECURITY]
         return details

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
 from ninja.signature import ViewSignature
+from pydantic.fields import FieldInfo
 
 from watchbill.api.auth import Needs
 from watchbill.core.errors import QueryError
@@ -47,16 +48,25 @@ class Topic:
         def declare(view: View) -> View:
             hints = typing.get_type_hints(view, include_extras=True)
             answered = _answered(view, path, hints)
-            said = inspect.cleandoc(view.__doc__ or "")
-            summary, _, rest = said.partition("\n")
+            summary, _, rest = " ".join((view.__doc__ or "").split()).partition(". ")
+            extra = {"description": rest, "x-capability": needs, "x-answer": hints["return"], "x-said": _said(hints)}
             self.router.api_operation(
-                [method], path, auth=[Needs(needs)], operation_id=view.__name__, summary=summary.rstrip("."),
-                description=rest.strip() or None, url_name=view.__name__,
-                openapi_extra={"x-capability": needs, "x-answer": hints["return"]},
+                [method], path, auth=[Needs(needs)], operation_id=view.__name__, url_name=view.__name__,
+                summary=summary.rstrip("."), openapi_extra=extra,
             )(answered)  # fmt: skip
             return view
 
         return declare
+
+
+def _said(hints: dict[str, Any]) -> dict[str, str]:
+    """What the types of parameters say of them; ninja drops it where a parameter has a default."""
+    return {
+        name: part.description
+        for name, hint in hints.items()
+        for part in getattr(hint, "__metadata__", ())
+        if isinstance(part, FieldInfo) and part.description
+    }
 
 
 def _answered(view: Callable[..., Any], path: str, hints: dict[str, Any]) -> Callable[..., HttpResponseBase]:

@@ -22,6 +22,7 @@ def page(request: HttpRequest, document: dict[str, Any]) -> HttpResponse:
                     "address": address,
                     "details": details,
                     "capability": details["x-capability"],
+                    "parameters": [_parameter(one) for one in details["parameters"]],
                     "body": _shape(details.get("requestBody")),
                     "answer": _shape(details["responses"].get("200")),
                 }
@@ -29,6 +30,19 @@ def page(request: HttpRequest, document: dict[str, Any]) -> HttpResponse:
     schemas = {name: schema for name, schema in document["components"]["schemas"].items() if "properties" in schema}
     shapes = [(name, _fields(schema)) for name, schema in schemas.items()]
     return HttpResponse(_TEMPLATE.render(Context({"info": document["info"], "topics": topics, "shapes": shapes})))
+
+
+def _parameter(one: dict[str, Any]) -> dict[str, str]:
+    """Name, place, default and meaning; the words to choose from are part of the meaning."""
+    schema = one["schema"]
+    choices = schema.get("enum") or schema.get("items", {}).get("enum") or ()
+    default = schema.get("default")
+    return {
+        "name": one["name"],
+        "in": one["in"] + (", repeatable" if schema.get("type") == "array" else ""),
+        "default": "required" if one["required"] else "" if default in (None, []) else str(default),
+        "meaning": one.get("description", "") if not choices else ", ".join(choices),
+    }
 
 
 def _shape(holder: dict[str, Any] | None) -> str:
