@@ -55,7 +55,7 @@ def access(line: Line, product: str, vendor: str, logsource: LogSource) -> Event
     vhost, client, user = _head(head)
     asked = _REQUEST.match(request)
     method, target, version = asked.groups() if asked else ("", request, None)
-    if not method.isascii() or not method.isalpha() or not method.isupper():
+    if method not in METHODS and not (method.isascii() and method.isalpha() and method.isupper()):
         method, target = "", request
     stem, mark, query = target.partition("?")
     values = dict(_template(method, code, product, vendor))
@@ -63,7 +63,7 @@ def access(line: Line, product: str, vendor: str, logsource: LogSource) -> Event
         "c-ip": client, "cs-method": method, "cs-uri": target, "cs-uri-stem": stem, "cs-uri-query": query,
         "sc-status": values.get("http_response.code", 0), "cs-username": user,
     }  # fmt: skip
-    if absolute := _ABSOLUTE.match(stem):
+    if stem[:1] != "/" and (absolute := _ABSOLUTE.match(stem)):
         values["http_request.url.scheme"], values["http_request.url.hostname"] = absolute[1], absolute[2]
         vhost, stem = vhost or absolute[2], absolute[3] or "/"
     if method in METHODS:

@@ -13,10 +13,17 @@ _ACTIVITIES = {
     "CMD": 6, "CMDOUT": ocsf.OTHER, "CMDEND": ocsf.OTHER, "RELOAD": 2, "REPLACE": 2, "BEGIN EDIT": 2, "DELETE": 3,
     "LIST": ocsf.OTHER, "END EDIT": ocsf.OTHER, "AUTH": ocsf.OTHER, "ORPHAN": ocsf.OTHER,
 }  # fmt: skip
+_BASE = ocsf.template(ocsf.BASE, ocsf.UNKNOWN, "cron", "cron")
+_JOBS = {
+    activity: ocsf.template(ocsf.SCHEDULED_JOB_ACTIVITY, activity, "cron", "cron", ocsf.SUCCESS)
+    for activity in {*_ACTIVITIES.values()}
+}
 
 
 def parse(line: Line) -> Event | None:
     """Translate "(user) VERB (what)" and anacron's jobs; the rest of cron's lines become Base Events."""
+    if line.text.startswith("pam_"):
+        return None
     native: dict[str, Any] = {"program": line.app, "pid": line.pid, "host": line.host}
     if match := _FORM.match(line.text):
         user, verb, what = match.groups()
@@ -26,20 +33,14 @@ def parse(line: Line) -> Event | None:
     elif match := _ANACRON.match(line.text):
         activity = 6 if match[2] == "started" else ocsf.OTHER
         return _job(line, activity, f"job {match[2]}", "root", match[1], native)
-    if line.text.startswith("pam_"):
-        return None
-    values = {**ocsf.template(ocsf.BASE, ocsf.UNKNOWN, "cron", "cron"), "message": line.text}
+    values = {**_BASE, "message": line.text}
     return Event(ocsf.BASE, values, native, line.text)
 
 
 def _job(line: Line, activity: int, verb: str, user: str, what: str, native: dict[str, Any]) -> Event:
     running = verb.startswith("CMD")
     name = what if running or verb.startswith("job") else f"crontab of {what}"
-    values = {
-        **ocsf.template(ocsf.SCHEDULED_JOB_ACTIVITY, activity, "cron", "cron", ocsf.SUCCESS),
-        "job.name": name,
-        "actor.user.name": user,
-    }
+    values = {**_JOBS[activity], "job.name": name, "actor.user.name": user}
     if activity == ocsf.OTHER:
         values["activity_name"] = verb.title()
     if running:
