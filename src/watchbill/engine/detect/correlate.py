@@ -24,6 +24,7 @@ MOST_AHEAD = 5 * MINUTE
 MOST_GROUPS = 200_000
 _MOST_CLOCKS = 50_000
 _CLOCKS = "clocks"
+_NOTHING: dict[str, str] = {}
 #: What copy.copy would find each time anew; msgspec's type hints leave it out.
 _copy: Callable[[Entry], Entry] = Entry.__copy__  # type: ignore[attr-defined]
 
@@ -181,7 +182,7 @@ class Correlator:
             else:
                 key = tuple([text_field(event, field) for field in group_by[name]])
                 tag = _tag(correlation, name, event)
-                carries = {field: text_field(event, field) for field in fields} if fields else {}
+                carries = {field: text_field(event, field) for field in fields} if fields else _NOTHING
             if tag is None:
                 continue
             entry = _copy(seen)  # the same event stands in other groups too, with marks of its own

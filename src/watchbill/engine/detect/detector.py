@@ -9,8 +9,8 @@ from watchbill.core.values import Criticality
 from watchbill.engine.detect.correlate import LATENESS, Correlator, Grown
 from watchbill.engine.detect.evidence import (
     MOST_CHARACTERS,
+    Involved,
     detection_id,
-    entities_of,
     most_critical,
     refs_of,
     united,
@@ -38,6 +38,7 @@ class Detector:
         self.correlator = Correlator(ruleset.rules, lateness)
         self._matcher = Matcher(ruleset.rules)
         self._criticality = criticality
+        self._involved = Involved()
 
     def match(self, events: Sequence[Event]) -> list[Match]:
         """All matches of all rules, base rules of correlations among them, by the events' order."""
@@ -94,7 +95,7 @@ class Detector:
             host=event.host,
             message=event.message[:MOST_CHARACTERS],
             criticality=self._criticality(event.host),
-            entities=entities_of(event),
+            entities=self._involved.of(event),
         )
 
     def _direct(self, rule: Rule, group: _GroupKey, seen: list[tuple[Event, Entry]]) -> Detection:

@@ -18,6 +18,8 @@ MOST_EVENTS = 50
 MOST_VALUES = 50
 MOST_CHARACTERS = 2_000
 
+Entities = dict[str, tuple[str, ...]]
+
 _ENTITIES = {
     "host": ("device.hostname",),
     "user": ("user.name", "actor.user.name"),
@@ -30,10 +32,38 @@ _ENTITIES = {
     "account": ("cloud.account.uid",),
 }
 _PATHS = tuple((path, entity) for entity, paths in _ENTITIES.items() for path in paths)
+_NAMES = tuple(path for path, _ in _PATHS)
+_MOST_KNOWN = 8_192
 _RANKS = {criticality: rank for rank, criticality in enumerate(Criticality)}
 
 
-def entities_of(event: Event) -> dict[str, tuple[str, ...]]:
+class Involved:
+    """Who and what events involve; the same ones come again and again, so their entities are one object."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], Entities] = {}
+
+    def of(self, event: Event) -> Entities:
+        """The event's entities. They are shared: never change them."""
+        fields = event.ocsf
+        if "resources" in fields:
+            return entities_of(event)
+        key = (event.host, *map(fields.get, _NAMES))
+        try:
+            found = self._known.get(key)
+        except TypeError:  # a list among the values
+            return entities_of(event)
+        if found is None:
+            found = entities_of(event)
+            # True, 1 and 1.0 would be one key, but not one text.
+            if all(value is None or type(value) is str for value in key):
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[key] = found
+        return found
+
+
+def entities_of(event: Event) -> Entities:
     """Who and what an event involves."""
     found: dict[str, tuple[str, ...]] = {"host": (event.host,)} if event.host else {}
     fields = event.ocsf

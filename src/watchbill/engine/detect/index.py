@@ -47,6 +47,12 @@ class FieldIndex:
         for cased, literals in self._contains.items():
             if len(literals) >= _MANY:
                 self._contains[cased], self._grams[cased] = _by_grams(literals)
+        self._few_ends = {
+            (kind, cased): tuple(
+                literal for key, found in self._ends.items() if key[:2] == (kind, cased) for literal in found
+            )
+            for kind, cased, _ in self._ends
+        }
         self._cased = any(key[1] for key in (*self._exact, *self._ends)) or bool(self._contains[True])
         self._cased = self._cased or bool(self._grams[True])
 
@@ -80,11 +86,19 @@ class FieldIndex:
             if (related(how, text, other) if cased else related(how, low, other_low))
         )
 
+    def _ends_of(self, text: str, cased: bool) -> Iterable[tuple[tuple[str, bool, int], dict[str, list[int]]]]:
+        """The tables of starts and ends to look into. Most texts have none of a few literals, which is seen at once."""
+        starts, ends = self._few_ends.get(("startswith", cased), ()), self._few_ends.get(("endswith", cased), ())
+        few = len(starts) + len(ends) <= _MANY
+        if few and not text.startswith(starts) and not text.endswith(ends):
+            return ()
+        return self._ends.items()
+
     def _literal_hits(self, text: str, cased: bool) -> list[int]:
         found: list[int] = []
         if ("equals", cased) in self._exact:
             found += self._exact["equals", cased].get(text, ())
-        for (kind, for_case, length), by_text in self._ends.items():
+        for (kind, for_case, length), by_text in self._ends_of(text, cased):
             if for_case is cased and length <= len(text):
                 found += by_text.get(text[:length] if kind == "startswith" else text[len(text) - length :], ())
         found += [number for literal, number in self._contains[cased] if literal in text]
