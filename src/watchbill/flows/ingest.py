@@ -15,6 +15,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -78,6 +79,15 @@ class _Line(NamedTuple):
     normaliser: Normaliser
 
 
+class _Writing(NamedTuple):
+    """What of a shard is on its way to the lake."""
+
+    done: Future[int]
+    events: list[Event]
+    rules: list[tuple[str, ...]]
+    upto: int
+
+
 @dataclass(slots=True)
 class _Shard:
     """How far one shard is read, and what of it waits for the lake."""
@@ -87,6 +97,7 @@ class _Shard:
     in_lake: int
     events: list[Event] = field(default_factory=list)
     rules: list[tuple[str, ...]] = field(default_factory=list)
+    writing: _Writing | None = None
 
 
 class Ingest:
@@ -100,6 +111,8 @@ class Ingest:
         self.detector = Detector(rules, self._criticality)
         self.detector.restore(readers.states())
         self.lake = Lake(data.lake)
+        # The lake belongs to this one thread. Most of what it does there needs no interpreter, and the disk makes it wait.
+        self._lake_thread = ThreadPoolExecutor(1, thread_name_prefix="lake")
         self._criticalities: dict[str, Criticality] = {}
         self._inventory_due = 0.0
         self._shards: dict[int, _Shard] = {}
@@ -120,7 +133,7 @@ class Ingest:
             count += self._judge(self._shards[number])
         waiting = sum(len(shard.events) for shard in self._shards.values())
         if waiting >= _LAKE_ROWS or (waiting and time.monotonic() >= self._flush_due):
-            self._fill_lake()
+            self._fill_lake(wait=waiting >= 2 * _LAKE_ROWS)
         # By the clock of the installation, for a story that is played faster than it happened wants them in time too.
         if self._tally and abs(self.clock.now() - self._stored_statistics) >= _STATISTICS_EVERY:
             self._store_statistics()
@@ -138,7 +151,7 @@ class Ingest:
 
     def flush(self) -> None:
         """Write what waits: events to the lake, statistics to the state."""
-        self._fill_lake()
+        self._fill_lake(wait=True)
         self._store_statistics()
 
     def _store_statistics(self) -> None:
@@ -149,23 +162,45 @@ class Ingest:
             assets.observe(*self._tally.take(), now)
             progress.save(_STATISTICS, {number: shard.position for number, shard in self._shards.items()})
 
-    def _fill_lake(self) -> None:
+    def _fill_lake(self, *, wait: bool) -> None:
         """Write to the lake. One that refuses is tried again later; detection goes on meanwhile."""
         self._flush_due = time.monotonic() + _LAKE_SECONDS
         for number, shard in self._shards.items():
+            if shard.writing and not wait and not shard.writing.done.done():
+                continue
             try:
+                self._finish(shard)
                 self._fill(number, shard)
                 if shard.events:
-                    self.lake.append(number, shard.events, shard.rules, shard.position)
-                    shard.in_lake = shard.position
+                    done = self._append(number, shard.events, shard.rules, shard.position)
+                    shard.writing = _Writing(done, shard.events, shard.rules, shard.position)
+                    shard.events, shard.rules = [], []
+                    if wait:
+                        self._finish(shard)
             except LakeError as error:
                 if not error.retry:
                     raise
                 log.warning("events of shard %d wait for the lake: %s", number, error)
-                if len(shard.events) < 10 * _LAKE_ROWS:
-                    continue
-            # Written, or too many to hold: then they are read from the ledger again when the lake is back.
-            shard.events, shard.rules = [], []
+                if len(shard.events) >= 10 * _LAKE_ROWS:
+                    # Too many to hold: they are read from the ledger again when the lake is back.
+                    shard.events, shard.rules = [], []
+
+    def _append(self, number: int, events: list[Event], rules: list[tuple[str, ...]], upto: int) -> Future[int]:
+        return self._lake_thread.submit(self.lake.append, number, events, rules, upto)
+
+    @staticmethod
+    def _finish(shard: _Shard) -> None:
+        """Wait for what is on its way to the lake; what did not arrive waits again. Raises LakeError."""
+        writing, shard.writing = shard.writing, None
+        if writing is None:
+            return
+        try:
+            writing.done.result()
+        except LakeError:
+            shard.events = writing.events + shard.events
+            shard.rules = writing.rules + shard.rules
+            raise
+        shard.in_lake = writing.upto
 
     def _fill(self, number: int, shard: _Shard) -> None:
         """Write to the lake what lies between its own position and the events that wait in memory."""
@@ -175,7 +210,7 @@ class Ingest:
         line = self._line(number, shard.in_lake)
         while shard.in_lake < held_from:
             judged = self._read(line, shard.in_lake, min(BATCH, held_from - shard.in_lake))
-            self.lake.append(number, judged.events, judged.rules, judged.end)
+            self._append(number, judged.events, judged.rules, judged.end).result()
             shard.in_lake = judged.end
 
     def _open(self, number: int) -> _Shard:
@@ -192,7 +227,7 @@ class Ingest:
             records = line.reader.read(counted, min(BATCH, position - counted))
             counted = records[-1].position + 1
             self._count(*self._normalise(line, records))
-        return _Shard(line, position, self.lake.position(number))
+        return _Shard(line, position, self._lake_thread.submit(self.lake.position, number).result())
 
     def _line(self, number: int, position: int) -> _Line:
         """Read a shard from a position on, with what the records before it have told."""
