@@ -121,7 +121,7 @@ def _body(operation: dict[str, Any]) -> Iterator[str]:
 def cli() -> Iterator[str]:
     """Every command with its options."""
     yield from ("# Commands", "", "Exit codes: 0 done, 1 done and something was found, 2 not done.", "")
-    root = click.Context(command_line, info_name="watchbill")
+    root = click.Context(command_line, info_name="watchbill", **command_line.context_settings)
     for name in command_line.list_commands(root):
         if name == "verify":
             yield from _verifier()

@@ -45,7 +45,7 @@ def understood(line: str) -> str:
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         return "" if words[1] in targets or "=" in words[1] else f"make has no target {words[1]}"
     command: click.Command = watchbill
-    context = click.Context(watchbill)
+    context = click.Context(watchbill, **watchbill.context_settings)
     if words[1:2] == ["verify"]:
         return ""
     options: set[str] = set()

@@ -59,9 +59,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Debian's Chromium; CI must have it, elsewhere its absence is said with the mend."""
+    """Debian's Chromium; CI must have it, elsewhere its absence is said with the mend.
+
+    A module's and not the session's: while it is open an event loop runs in this process, which other tests must not
+    meet.
+    """
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -119,7 +123,7 @@ def server(tmp_path_factory):
         process.wait(15)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def signed_in(chromium, server):
     """The session of an analyst who came in by the form."""
     from company import PASSWORD
