@@ -14,12 +14,13 @@ from watchbill.flows import forward
 from watchbill.flows.forward import SHARD, Forwarder
 from watchbill.ledger import Reader, verify_ledger
 from watchbill.state.trail import actions, queries
+from watchbill.state.trail.values import Act, TrailFilter
 
 
-def act(count: int, detail: str = "") -> list[int]:
-    return [
-        actions.record("ana@example.com", "asset.owner", "asset", f"web-{n}", {"to": detail}, n) for n in range(count)
-    ]
+def act(count: int, detail: str = "") -> None:
+    actions.record_many(
+        Act("ana@example.com", "asset.owner", "asset", f"web-{n}", {"to": detail}, n) for n in range(count)
+    )
 
 
 def in_ledger(place) -> list[tuple[int, int]]:
@@ -29,8 +30,6 @@ def in_ledger(place) -> list[tuple[int, int]]:
 
 
 def noted() -> list[tuple[int, int]]:
-    from watchbill.state.trail.values import TrailFilter
-
     return sorted((entry.id, entry.position) for entry in queries.entries(TrailFilter(limit=10_000)))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import cryptography
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.xdist_group("system-up")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
