@@ -133,6 +133,19 @@ def test_nothing_new_is_no_change():
     assert (len(trail.entries()), len(queries.control("A.8.15").changes)) == (entries, changes)
 
 
+def test_other_numbers_are_no_change():
+    """A check that passes again with other words is shown as it is now, and adds nothing to the history."""
+    checked(Outcome.PASSED)
+    actions.refresh_states(NOW)
+    changes = len(queries.control("A.8.15").changes)
+    check = Check("log_flow", "Logs flow", ("A.8.15",), "", "", (), lambda _: Verdict(Outcome.PASSED, ""), ())
+    actions.record_result(check, Verdict(Outcome.PASSED, "4 of 4 sources"), {}, NOW + HOUR)
+    actions.refresh_states(NOW + HOUR)
+    view = queries.control("A.8.15")
+    assert len(view.changes) == changes
+    assert "4 of 4 sources" in view.row.reasons[0].words
+
+
 def test_results_can_be_judged_again():
     """The snapshot is kept as it was, and its digest stands in the trail."""
     result = queries.result(checked(Outcome.FAILED))

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from django.db import transaction
+from ninja import Query
 from pydantic import Field
 
 from watchbill.api import fields
@@ -54,7 +55,7 @@ class AssetChange(fields.Body):
 def list_assets(
     request: Request,
     text: fields.Word = "",
-    criticality: tuple[Criticality, ...] = (),
+    criticality: Query[tuple[Criticality, ...]] = (),
     reviewed: bool | None = None,
     owner: fields.Word = "",
     sort: AssetSort = AssetSort.NAME,

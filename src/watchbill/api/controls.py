@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from django.db import transaction
+from ninja import Query
 from pydantic import Field
 
 from watchbill.api import fields
@@ -43,7 +44,7 @@ class ControlChange(fields.Body):
 @topic.get("/controls", needs="controls.read")
 def list_controls(
     request: Request,
-    state: tuple[ControlState, ...] = (),
+    state: Query[tuple[ControlState, ...]] = (),
     theme: Annotated[fields.Word, Field(description="clause, organizational, people, physical or technological")] = "",
     number: Annotated[fields.Word, Field(description="A number or prefix of 2022 or of 2013: A.8.15, A.12.4")] = "",
     at: fields.Moment = "",

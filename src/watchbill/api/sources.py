@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from ninja import Query
 from pydantic import Field
 
 from watchbill.api import fields
@@ -25,7 +26,7 @@ class SilentAfter(fields.Body):
 
 @topic.get("/sources", needs="sources.read")
 def list_sources(
-    request: Request, text: fields.Word = "", state: tuple[SourceState, ...] = ()
+    request: Request, text: fields.Word = "", state: Query[tuple[SourceState, ...]] = ()
 ) -> tuple[SourceView, ...]:  # fmt: skip
     """List sources with rate, delay, clock skew, parse failures and state."""
     words = text.lower().split()

@@ -193,12 +193,8 @@ class _People:
             if alert.status is AlertStatus.ACKNOWLEDGED and self.chance.random() < 0.5:
                 alerts.investigate(alert.id, by=who, at=now, comment="Talking to the owner of the system.")
             return
-        disposition, comment = self.chance.choices(
-            (
-                (Disposition.TRUE_POSITIVE, "Confirmed with the owner of the system; contained, lesson noted."),
-                (Disposition.BENIGN, "Planned work; the change record was filed late."),
-                (Disposition.FALSE_POSITIVE, "A monitoring probe with an old password; probe corrected."),
-            ),
-            weights=(7, 4, 1),
-        )[0]
+        if alert.rule == "user_created":
+            disposition, comment = Disposition.BENIGN, "A colleague who starts this month; the request is on file."
+        else:
+            disposition, comment = Disposition.TRUE_POSITIVE, "Confirmed with the owner of the system, and contained."
         alerts.resolve(alert.id, disposition, by=who, at=now, comment=comment)

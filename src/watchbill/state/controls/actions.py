@@ -129,7 +129,8 @@ def set_applicable(control: str, *, applicable: bool, justification: str, by: st
 
 @transaction.atomic
 def refresh_states(now: int, signals: Iterable[Signal] = ()) -> tuple[str, ...]:
-    """Judge all controls anew; returns the ids whose state changed. Changes are kept with their reasons and moments.
+    """Judge all controls anew; returns the ids whose state changed. A change of the state, or of what
+    it rests on, is kept with its reasons and moment.
 
     ``signals`` is all that there is now: unresolved alerts by control, rules that watch it.
     """
@@ -149,7 +150,8 @@ def refresh_states(now: int, signals: Iterable[Signal] = ()) -> tuple[str, ...]:
         reasons = [msgspec.to_builtins(reason) for reason in found]
         if state == row.state and reasons == row.reasons:
             continue
-        changes.append(models.Change(control=row, at=now, state=state, reasons=reasons))
+        if state != row.state or _made_of(reasons) != _made_of(row.reasons):
+            changes.append(models.Change(control=row, at=now, state=state, reasons=reasons))
         if state != row.state:
             acts.append(_state_act(row, state, reasons, now))
             row.state, row.since = state, now
@@ -159,6 +161,11 @@ def refresh_states(now: int, signals: Iterable[Signal] = ()) -> tuple[str, ...]:
     models.Change.objects.bulk_create(changes, batch_size=200)
     record_many(acts)
     return tuple(act.object_id for act in acts)
+
+
+def _made_of(reasons: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What a state rests on, in its order: the words of a check's result hold numbers that change at every run."""
+    return [(reason["kind"], reason["reference"]) for reason in reasons]
 
 
 def _state_act(row: models.Control, state: ControlState, reasons: list[dict[str, Any]], now: int) -> Act:
