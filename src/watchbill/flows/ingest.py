@@ -29,6 +29,7 @@ from watchbill.core.clock import SECOND, Clock
 from watchbill.core.config import Config
 from watchbill.core.errors import LakeError
 from watchbill.core.paths import DataDir
+from watchbill.core.times import parse_duration
 from watchbill.core.values import Criticality
 from watchbill.engine.catalog import Catalog
 from watchbill.engine.detect import Detector, Match, RuleSet
@@ -108,7 +109,7 @@ class Ingest:
         self.clock = clock
         self.rules = rules
         self._new_normaliser = partial(Normaliser, catalog.parsers, clock=clock, timezone=config.timezone)
-        self.detector = Detector(rules, self._criticality)
+        self.detector = Detector(rules, self._criticality, parse_duration(config.detect.lateness))
         self.detector.restore(readers.states())
         self.lake = Lake(data.lake)
         # The lake belongs to this one thread. Most of what it does there needs no interpreter, and the disk makes it wait.

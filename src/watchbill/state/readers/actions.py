@@ -48,7 +48,10 @@ def save_states(states: Iterable[tuple[str, bytes | None]]) -> None:
 
 @transaction.atomic
 def forget(name: str) -> None:
-    """Let a reader begin anew: its positions go (and with "detect" all group states), results stay."""
-    Position.objects.filter(name=name).delete()
+    """Let a reader begin anew: its positions go (and with "detect" all group states and the statistics' positions,
+    which may not be ahead of it), results stay.
+    """
+    names = {name, "statistics"} if name == "detect" else {name}
+    Position.objects.filter(name__in=names).delete()
     if name == "detect":
         GroupState.objects.all().delete()
