@@ -162,6 +162,15 @@ def test_a_late_result_does_not_replace_a_newer_one():
     assert queries.checks()[0].outcome is Outcome.PASSED
 
 
+def test_the_same_catalogue_again_is_no_change():
+    """Each start brings the framework along; only what it says differently is told of."""
+    framework = [{**FRAMEWORK[0], "edition_2013": ("9.2",)}, *FRAMEWORK[1:]]
+    assert actions.sync_framework("iso27001_2022", framework, NOW) == ("9.2",)
+    entries = len(trail.entries())
+    assert actions.sync_framework("iso27001_2022", framework, NOW) == ()
+    assert len(trail.entries()) == entries
+
+
 def test_catalogue_follows_the_framework_and_keeps_history():
     """What changed is told; what is gone is retired; syncing again changes nothing."""
     assert actions.sync_framework("iso27001_2022", FRAMEWORK, NOW) == ()

@@ -4,8 +4,8 @@
                  │           └─────────────────► lake, at most every second or two, with a position of its own
                  └─────────────────────────────► statistics of sources and hosts, likewise
 
-All three resume where their own results end, so that kill -9 at any moment costs nothing but the time to read again. A transaction that fails ends the process rather than the position: it starts again from what is
-stored. Django must be set up before this module is imported (``watchbill.state.setup``).
+All three resume where their own results end, so that kill -9 at any moment costs nothing but the time to read again. A
+transaction that fails ends the process rather than the position: it starts again from what is stored. Django must be set up before this module is imported (``watchbill.state.setup``).
 """
 
 from __future__ import annotations

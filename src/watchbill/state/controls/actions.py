@@ -34,7 +34,7 @@ def sync_framework(framework: str, controls: Sequence[Mapping[str, Any]], at: in
     new, changed = [], []
     for place, control in enumerate(controls):
         row = known.pop(control["id"], None)
-        facts = dict(control)
+        facts = json.loads(json.dumps(control))  # as the database gives it back: a list is no tuple
         said = {
             "place": place, "title": control["title"], "theme": control["theme"], "facts": facts, "retired": False,
             "max_age": parse_duration(control.get("max_age", "365d")),
