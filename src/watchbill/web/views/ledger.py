@@ -24,9 +24,10 @@ _CHUNK = 1 << 16
 
 @needs("ledger.read")
 def ledger(request: HttpRequest) -> HttpResponse:
+    running = ledger_state.verification.running  # asked first: what ends from here on is among the past ones below
     past = ledger_state.verifications()
     context = {
-        "shards": ledger_state.states(), "verification": ledger_state.verification, "past": past,
+        "running": running, "shards": ledger_state.states(), "verification": ledger_state.verification, "past": past,
         "last": past[0] if past else None, "root": ledger_state.root_fingerprint(),
     }  # fmt: skip
     if request.headers.get("HX-Request") == "true":
