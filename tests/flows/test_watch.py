@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from watchbill.core.clock import DAY, SECOND
 from watchbill.flows import watch
 from watchbill.flows.forward import Forwarder
@@ -52,3 +54,30 @@ def test_every_task_can_be_done(place):
             if task.name != "the ledger":  # that one is a process of its own; the system's tests run it
                 task.do()
     assert told("check.result") or told("control.")
+
+
+def test_an_unreadable_file_is_told_and_forgiven(place):
+    """A source that cannot be read any more shows why, once on the trail, until it can; an unknown file is told of too."""
+    from watchbill.flows.source_health import watch_receivers
+    from watchbill.state.assets import actions
+    from watchbill.state.assets import queries as assets
+    from watchbill.state.assets.values import SourceBatch, SourceState
+
+    now = place.clock.now()
+    actions.observe([SourceBatch(0, 7, "auth.log", "file", now, now, events=1)], [], now)
+
+    def status(state: str, reason: str) -> None:
+        known = {"name": "auth.log", "transport": "file", "state": state, "reason": reason, "last_error": ""}
+        unknown = {**known, "name": "other.log", "state": "unreadable", "reason": "no permission"}
+        text = json.dumps({"sources": [known, unknown], "ledger": {"trouble": ""}})
+        (place.data.run / "collect-status.json").write_text(text)
+        watch_receivers(place.data, place.clock.now())
+
+    for _ in range(2):
+        status("unreadable", "no permission to read it")
+    (source,) = assets.sources(now=now)
+    assert (source.state, source.reasons) == (SourceState.UNREADABLE, ("no permission to read it",))
+    assert sorted(entry.object_id for entry in told("source.unreadable")) == ["0-7", "other.log"]
+    status("following", "")
+    assert assets.sources(now=now)[0].state is SourceState.ALIVE
+    assert [entry.object_id for entry in told("source.readable")] == ["0-7"]

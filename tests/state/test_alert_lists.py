@@ -176,3 +176,13 @@ def test_severity_over_time_counts_each_alert_once(alerts):
     """The chart's buckets hold every alert of the range."""
     buckets = queries.severity_over_time(NOW - 10 * SECOND, NOW + 10 * SECOND, 4)
     assert [sum(one.counts.values()) for one in buckets] == [0, 0, 40, 0]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["x", "[]", '["severity",1,2,Infinity]', '["severity",1,2,1e400]', f'["severity",{10**30},2,3]', "[" * 5000],
+)
+def test_a_cursor_from_elsewhere_is_refused(cursor):
+    """Whatever stands in an address line is a page of this list, or a sentence."""
+    with pytest.raises(QueryError, match="cursor"):
+        queries.alerts(AlertFilter(cursor=cursor))

@@ -12,8 +12,8 @@ from django.test import Client
 
 from watchbill.core.paths import DataDir
 from watchbill.core.values import Role
+from watchbill.flows import installation
 from watchbill.state import databases
-from watchbill.web import installation
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from company import PEOPLE, afterwards, lines, now, prepare, receive

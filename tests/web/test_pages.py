@@ -174,8 +174,8 @@ def test_controls_are_found_by_either_edition_and_attested(analyst):
 def test_the_ledger_is_verified_from_the_page(analyst):
     """The verdict names who asked, and how many records were proven."""
     from watchbill.core.clock import SystemClock
+    from watchbill.flows import installation
     from watchbill.flows.prove import verify
-    from watchbill.web import installation
 
     report = verify(installation.data(), SystemClock(), by="analyst@example.com", workers=1)
     assert report.ok
@@ -203,7 +203,7 @@ def test_rules_show_tiers_and_tests(analyst):
 
 def test_a_rule_that_only_feeds_others_leads_to_the_one_that_alerts(analyst):
     """Events name the base rules they met; their links lead somewhere."""
-    from watchbill.web import installation
+    from watchbill.flows import installation
 
     rules = installation.ruleset()
     feeding = next(name for name, rule in rules.by_name.items() if not rule.alerts)

@@ -11,7 +11,7 @@ from watchbill.core.clock import DAY, MINUTE, SECOND
 from watchbill.core.paths import DataDir
 from watchbill.state.assets import actions, queries
 from watchbill.state.assets.tally import RECORDED_TRANSPORTS
-from watchbill.state.assets.values import HourCount, SourceView
+from watchbill.state.assets.values import HourCount, SourceState, SourceView
 from watchbill.state.trail import actions as trail
 from watchbill.state.trail import queries as entries
 from watchbill.state.trail.values import SYSTEM, TrailFilter
@@ -41,15 +41,17 @@ def watch_receivers(data: DataDir, now: int) -> None:
         status = json.loads((data.run / "collect-status.json").read_text())
     except (OSError, ValueError):
         return  # not started yet, or being written at this moment: the next look comes in seconds
-    troubled = [
-        (one["name"], one["reason"] or one["last_error"])
-        for one in status["sources"]
-        if one["state"] in {"unreadable", "failed"}
-    ]
+    known = {(one.name, one.transport): one for one in queries.sources(now=now)}
+    for one in status["sources"]:
+        source = known.get((one["name"], one["transport"]))
+        reason = (one["reason"] or one["last_error"]) if one["state"] in {"unreadable", "failed"} else ""
+        if source is not None:
+            if reason or source.state is SourceState.UNREADABLE:
+                actions.note_unreadable(source.shard, source.number, source.name, source.transport, reason, now)
+        elif reason:
+            _tell_once("source.unreadable", one["name"], {"name": one["name"], "reason": reason[:300]}, now)
     if trouble := status["ledger"]["trouble"]:
-        troubled.append(("ledger", trouble))
-    for name, reason in troubled:
-        _tell_once("source.unreadable", name, {"name": name, "reason": reason[:300]}, now)
+        _tell_once("source.unreadable", "ledger", {"name": "ledger", "reason": trouble[:300]}, now)
 
 
 def _troubles(hour: HourCount) -> list[tuple[str, dict[str, object]]]:

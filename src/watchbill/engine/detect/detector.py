@@ -14,6 +14,7 @@ from watchbill.engine.detect.evidence import (
     most_critical,
     refs_of,
     united,
+    weight_of,
 )
 from watchbill.engine.detect.fields import text_field
 from watchbill.engine.detect.match import Match, Matcher
@@ -91,7 +92,7 @@ class Detector:
             shard=event.shard,
             position=event.position,
             skewed=skewed,
-            weight=_weight(event),
+            weight=weight_of(event),
             host=event.host,
             message=event.message[:MOST_CHARACTERS],
             criticality=self._criticality(event.host),
@@ -143,9 +144,3 @@ class Detector:
             why=(*why, *clock_sentences(entries, self.correlator.lateness)),
             entities=united(entry.entities for entry in entries),
         )
-
-
-def _weight(event: Event) -> int:
-    """How many things an event stands for (OCSF's ``count``); 0 for a line that repeats what another has told."""
-    count = event.ocsf.get("count", 1)
-    return count if isinstance(count, int) and count >= 0 else 1

@@ -60,14 +60,6 @@ def set_role(email: str, role: Role, *, by: str, at: int) -> None:
 
 
 @transaction.atomic
-def set_name(email: str, name: str, *, by: str, at: int) -> None:
-    user = _user(email)
-    before, user.name = user.name, name.strip()
-    user.save(update_fields=["name"])
-    record(by, "user.name", "user", user.email, {"from": before, "to": user.name}, at)
-
-
-@transaction.atomic
 def deactivate(email: str, *, by: str, at: int) -> None:
     """Shut somebody out: sessions and tokens end at once. Raises ConflictError for the last administrator."""
     user = _user(email)

@@ -206,15 +206,22 @@ def cell_counts(wanted: AlertFilter) -> tuple[list[tuple[str, int, str, str, int
     return counts, sum(count for *_, count in counts) <= BOUND
 
 
+_LARGEST = (1 << 63) - 1
+
+
 def _after(wanted: AlertFilter) -> list[int]:
     if not wanted.cursor:
         return []
     try:
         sort, *values = json.loads(wanted.cursor)
         after = [int(value) for value in values]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         sort, after = "", []
-    if sort != wanted.sort or len(after) != len(_ORDERS[wanted.sort][0]):
+    if (
+        sort != wanted.sort
+        or len(after) != len(_ORDERS[wanted.sort][0])
+        or any(abs(value) > _LARGEST for value in after)  # no key of the database is beyond 64 bits
+    ):
         raise QueryError("this cursor is not of this list", mend="begin at the first page")
     return after
 

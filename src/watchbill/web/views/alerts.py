@@ -10,11 +10,11 @@ from django.shortcuts import render
 from watchbill.core.clock import DAY
 from watchbill.core.times import parse_range
 from watchbill.core.values import AlertStatus, Criticality, Disposition, Severity
+from watchbill.flows import installation
 from watchbill.state.accounts.queries import assignees
 from watchbill.state.alerts import queries
 from watchbill.state.alerts.values import UNRESOLVED, AlertFilter, AlertRow, AlertView, Facets, Sort
 from watchbill.state.assets import queries as inventory
-from watchbill.web import installation
 from watchbill.web.access import needs, now
 from watchbill.web.files import as_csv, as_json_lines
 from watchbill.web.paging import Choice, Facet, facet

@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from watchbill.core.values import Severity
+from watchbill.flows import installation
 from watchbill.sdk import Field, Notifier
 from watchbill.state.alerts import actions, queries
-from watchbill.web import installation
 from watchbill.web.access import actor, needs, now
 
 _SECRET_KEPT = "…"  # noqa: S105 - what stands for a secret that is set

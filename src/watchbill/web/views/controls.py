@@ -11,10 +11,10 @@ from django.shortcuts import redirect, render
 from watchbill.core.clock import DAY
 from watchbill.core.errors import QueryError
 from watchbill.core.times import parse_range, rfc3339
+from watchbill.flows import installation
 from watchbill.state.alerts import queries as alerts
 from watchbill.state.alerts.values import AlertFilter
 from watchbill.state.controls import actions, queries
-from watchbill.web import installation
 from watchbill.web.access import actor, needs, now
 from watchbill.web.files import as_csv, as_json_lines
 from watchbill.web.paging import facet

@@ -12,11 +12,11 @@ from django.urls import reverse
 
 from watchbill.core.errors import LedgerError, NotFoundError, QueryError
 from watchbill.core.times import parse_range, rfc3339
+from watchbill.flows import installation
 from watchbill.lake import Row
 from watchbill.lake.fields import CLASSES
 from watchbill.ledger import Reader, StoredRecord
 from watchbill.state.accounts.permissions import may
-from watchbill.web import installation
 from watchbill.web.access import actor, needs, now
 from watchbill.web.files import given
 from watchbill.web.paging import Choice, Facet

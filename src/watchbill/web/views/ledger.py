@@ -13,9 +13,8 @@ from django.shortcuts import redirect, render
 
 from watchbill.core.clock import SystemClock
 from watchbill.core.times import parse_range, rfc3339
-from watchbill.flows import ledger_state
+from watchbill.flows import installation, ledger_state
 from watchbill.flows.export import export as write_bundle
-from watchbill.web import installation
 from watchbill.web.access import actor, needs, now
 from watchbill.web.files import given
 

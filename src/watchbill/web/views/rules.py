@@ -6,9 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from watchbill.core.errors import NotFoundError
+from watchbill.flows import installation
 from watchbill.state.alerts import queries as alerts
 from watchbill.state.alerts.values import AlertFilter, Sort
-from watchbill.web import installation
 from watchbill.web.access import needs
 from watchbill.web.paging import facet
 
