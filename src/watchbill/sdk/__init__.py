@@ -5,14 +5,17 @@ from watchbill.sdk.events import Event, LogSource
 from watchbill.sdk.notifiers import Field, Message, Notifier, NotifierExample, Receipt
 from watchbill.sdk.parsers import Line, Parser, Sample
 from watchbill.sdk.rules import Detection, EventRef, RuleInfo
+from watchbill.sdk.shapes import Derived, Kind, Shape
 
 __all__ = [
     "Check",
     "CheckExample",
+    "Derived",
     "Detection",
     "Event",
     "EventRef",
     "Field",
+    "Kind",
     "Line",
     "LogSource",
     "Message",
@@ -23,5 +26,6 @@ __all__ = [
     "Receipt",
     "RuleInfo",
     "Sample",
+    "Shape",
     "Verdict",
 ]

@@ -6,6 +6,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+#: Sigma's categories that are kinds of a wider one, whose rules are for their events too.
+WIDER_CATEGORY = {
+    "registry_add": "registry_event",
+    "registry_delete": "registry_event",
+    "registry_rename": "registry_event",
+    "registry_set": "registry_event",
+}
+
 
 class LogSource(NamedTuple):
     """Sigma's log source: what a rule of the usual taxonomy is routed by. Empty means unsaid."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from watchbill.sdk.events import Event, LogSource
+from watchbill.sdk.shapes import Shape
 
 
 class Line(msgspec.Struct, gc=False):
@@ -53,7 +54,7 @@ class Parser(NamedTuple):
     ``parse`` is pure. It returns None for what it does not know, which lets the next candidate try; it never raises
     on bad input. Routing, from cheapest: ``apps`` are syslog tags, compared in lower case; ``keys`` are sets of
     top-level JSON keys that all must be present; ``prefixes`` start the text; ``sniff`` is asked last, in order of
-    ``rank`` (lower first).
+    ``rank`` (lower first). ``shapes`` say how its raw JSON records can be matched without parsing them first.
     """
 
     id: str
@@ -66,3 +67,4 @@ class Parser(NamedTuple):
     prefixes: tuple[str, ...] = ()
     sniff: Callable[[str], bool] | None = None
     rank: int = 50
+    shapes: tuple[Shape, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from watchbill.sdk.events import LogSource
+from watchbill.sdk.events import WIDER_CATEGORY, LogSource
 
 #: OCSF 1.8 classes by their caption in snake case (https://schema.ocsf.io/1.8.0/classes).
 OCSF_CLASSES = {
@@ -55,5 +55,5 @@ class Route(msgspec.Struct, frozen=True):
             (self.class_uid is None or self.class_uid == class_uid)
             and self.product in {"", source.product}
             and self.service in {"", source.service}
-            and self.category in {"", source.category}
+            and self.category in {"", source.category, WIDER_CATEGORY.get(source.category)}
         )
