@@ -32,8 +32,10 @@ def test_puncturing_forgets_those_and_keeps_the_others(leaves):
     """Each forgotten salt is gone, each other one unchanged."""
     seeds = [Seed(0, 0, b"0123456789abcdef")]
     before = expand(seeds, 4096)
+    at_once = puncture(seeds, leaves)
     for leaf in leaves:
-        seeds = puncture(seeds, leaf)
+        seeds = puncture(seeds, {leaf})
+    assert at_once == seeds
     after = expand(seeds, 4096)
     assert {n for n in range(4096) if after[n] is None} == leaves
     assert all(a in (b, None) for a, b in zip(after, before, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from itertools import accumulate
@@ -100,43 +101,49 @@ class PendingSegment:
         self.extents.append((offset, size))
         self.mac = mac
 
-    def seal(self, previous: str, sealed: int, boot: str, clock: str) -> Seal:
-        """Make the seal of all records, with a fresh seed for their salts."""
+    def seal(self, groups: Sequence[bytes], previous: str, sealed: int, boot: str, clock: str) -> Seal:
+        """Make the seal, with a fresh seed for the salts, of the groups' frames as they were read back from the disk.
+
+        Raises OSError (EIO) if they are not what was written.
+        """
+        runs, bodies = self._read_back(groups)
         seeds = [salts.Seed(0, 0, os.urandom(salts.SIZE))]
-        committed = commitments(self.bodies, salts.expand(seeds, len(self.bodies)))
-        nodes = chunk_nodes(leaves(self.shard, self.first, self.runs, committed))
-        times = [run.received for run in self.runs] or [sealed]
+        committed = commitments(bodies, salts.expand_whole(seeds[0], len(bodies)))
+        nodes = chunk_nodes(leaves(self.shard, self.first, runs, committed))
+        times = [run.received for run in runs] or [sealed]
         manifest = Manifest(
             shard=self.shard,
             segment=self.number,
             previous=previous,
             first=self.first,
-            count=len(self.bodies),
+            count=len(bodies),
             root=tree.root(nodes).hex(),
             received=(min(times), max(times)),
             sealed=sealed,
             boot=boot,
             clock=clock,
-            sources=source_ranges(self.runs),
+            sources=source_ranges(runs),
             drops=tuple(self.drops),
         )
         return Seal(manifest.encode(), seeds, nodes)
 
-    def is_read_back(self, groups: Sequence[bytes], seal: Seal) -> bool:
-        """Tell whether the groups' frames, as read from the disk, give the nodes of the seal."""
+    def _read_back(self, groups: Sequence[bytes]) -> tuple[list[Run], list[bytes]]:
         runs: list[Run] = []
         bodies: list[bytes] = []
         mac = frames.NO_MAC
         for data in groups:
             header = frames.decode_header(data[: frames.HEADER_SIZE], 0)
-            signed, found = data[: -frames.MAC_SIZE], data[-frames.MAC_SIZE :]
-            if header is None or (mac := frames.chain(self.key, mac, signed)) != found:
-                return False
-            group = decode_group(signed[frames.HEADER_SIZE :], header.records)
+            if (
+                header is None
+                or (mac := frames.chain(self.key, mac, data[: -frames.MAC_SIZE])) != data[-frames.MAC_SIZE :]
+            ):
+                break
+            group = decode_group(data[frames.HEADER_SIZE : -frames.MAC_SIZE], header.records)
             runs += group.runs
             bodies += group.bodies(0, header.records)
-        committed = commitments(bodies, salts.expand(seal.seeds, len(bodies)))
-        return chunk_nodes(leaves(self.shard, self.first, runs, committed)) == seal.nodes
+        if mac != self.mac or len(bodies) != len(self.bodies):
+            raise OSError(errno.EIO, f"segment {self.number} was not read back as it was written")
+        return runs, bodies
 
     def _whole(self) -> tuple[int, int, int]:
         return len(self.runs), len(self.drops), len(self.bodies)

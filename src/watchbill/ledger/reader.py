@@ -12,7 +12,7 @@ from typing import NamedTuple
 from watchbill.core.errors import LedgerError, NotFoundError, Place
 from watchbill.ledger import frames
 from watchbill.ledger.frames import Header, Kind
-from watchbill.ledger.segment import ERASED, decode_group
+from watchbill.ledger.segment import decode_group
 from watchbill.ledger.sources import SourceFacts
 from watchbill.ledger.volume import Head, VolumePath, read_opening, shard_path, volumes
 
@@ -178,10 +178,6 @@ def _decode(fd: int, header: Header, start: int, end: int, path: Path) -> list[S
         if low < high:
             first, last = low - header.position, high - header.position
             raws = group.bodies(first, last)
-            if max(group.lengths[first:last]) >= ERASED:
-                raws = [
-                    b"" if size & ERASED else raw for size, raw in zip(group.lengths[first:last], raws, strict=True)
-                ]
             sequences = range(sequence + low - at, sequence + high - at)
             fields = zip(
                 range(low, high), raws, repeat(source), repeat(received), repeat(source_time), sequences, strict=False

@@ -7,7 +7,9 @@ the way down to it ("puncturing"): the forgotten salt cannot be computed from th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from hashlib import sha512
 from typing import NamedTuple
 
@@ -32,7 +34,7 @@ def expand(seeds: Sequence[Seed], count: int) -> list[bytes | None]:
         wanted = min(count - first, 1 << 2 * below)
         if wanted <= 0:
             continue
-        nodes = [node]
+        nodes: Sequence[bytes] = [node]
         while below:
             below -= 1
             nodes = _children(nodes[: -(-wanted >> 2 * below + 2)])
@@ -40,23 +42,30 @@ def expand(seeds: Sequence[Seed], count: int) -> list[bytes | None]:
     return salts
 
 
-def puncture(seeds: Sequence[Seed], leaf: int) -> list[Seed]:
-    """Return seeds that give every salt but that of ``leaf``."""
-    kept = []
-    for seed in seeds:
+def expand_whole(seed: Seed, count: int) -> Sequence[bytes]:
+    """Return the first ``count`` salts of an unpunctured segment."""
+    nodes: Sequence[bytes] = [seed.node]
+    for below in range(DEPTH - 1, -1, -1):
+        nodes = _children(nodes[: -(-count >> 2 * below + 2)])
+    return nodes[:count]
+
+
+def puncture(seeds: Sequence[Seed], leaves: Collection[int]) -> list[Seed]:
+    """Return the fewest seeds that give every salt but those of ``leaves``."""
+    gone = sorted(set(leaves))
+    kept: list[Seed] = []
+    waiting = list(seeds)
+    while waiting:
+        seed = waiting.pop()
         depth, number, node = seed
-        if leaf >> 2 * (DEPTH - depth) != number:
+        below = 2 * (DEPTH - depth)
+        if bisect_left(gone, number << below) == bisect_left(gone, number + 1 << below):
             kept.append(seed)
-            continue
-        while depth < DEPTH:
-            depth += 1
-            children = _children([node])
-            way = leaf >> 2 * (DEPTH - depth) & 3
-            kept += [Seed(depth, 4 * number + at, child) for at, child in enumerate(children) if at != way]
-            number, node = 4 * number + way, children[way]
+        elif below:
+            waiting += [Seed(depth + 1, 4 * number + at, child) for at, child in enumerate(_children([node]))]
     return sorted(kept, key=lambda seed: seed.number << 2 * (DEPTH - seed.depth))
 
 
-def _children(nodes: Sequence[bytes]) -> list[bytes]:
+def _children(nodes: Sequence[bytes]) -> Sequence[bytes]:
     data = b"".join([sha512(b"\x02" + node).digest() for node in nodes])
-    return [data[at : at + SIZE] for at in range(0, len(data), SIZE)]
+    return struct.unpack("16s" * (len(data) // SIZE), data)

@@ -5,15 +5,14 @@ A group's payload (integers big-endian):
     runs 4 | drops 4 | runs x (source 4, count 4, received 8, source time 8, first sequence 8)
     | drops as canonical JSON | records x length 4 | the records' bytes
 
-Records of a run share source and times, and their sequences follow each other. A length with its top bit set is that
-of an erased record: its 32 bytes are the commitment in place of the record.
+Records of a run share source and times, and their sequences follow each other.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -23,10 +22,11 @@ from watchbill.ledger import tree
 
 SEGMENT_RECORDS = 4096
 CHUNK_LEVEL = 8  # one stored node for 2**8 = 256 records
-ERASED = 1 << 31
 _COUNTS = struct.Struct(">II")
 _RUN = struct.Struct(">IIqqQ")
-_LEAF = struct.Struct(">BBQQqqIQ32s")
+_LEAF_START = struct.Struct(">BBQ")
+_LEAF_MIDDLE = struct.Struct(">qqI")
+_LEAF = struct.Struct(">10sQ20sQ32s")
 
 
 class Run(NamedTuple):
@@ -49,11 +49,10 @@ class Drop(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What one commit wrote of a segment. ``lengths`` carry the mark of erased records; ``ends`` do not."""
+    """What one commit wrote of a segment. ``ends`` are the offsets in the payload between the records."""
 
     runs: list[Run]
     drops: list[Drop]
-    lengths: Sequence[int]
     ends: list[int]
     payload: bytes
 
@@ -84,27 +83,15 @@ def decode_group(payload: bytes, count: int) -> Group:
     except (struct.error, TypeError, RecursionError) as error:
         raise ValueError(f"the group is malformed: {error}") from error
     first = at + lost + 4 * count
-    ends = list(accumulate((length & ~ERASED for length in lengths), initial=first))
+    ends = list(accumulate(lengths, initial=first))
     if ends[-1] != len(payload) or sum(run.records for run in runs) != count:
         raise ValueError("the group's counts do not fit its size")
-    return Group(runs, drops, lengths, ends, payload)
+    return Group(runs, drops, ends, payload)
 
 
-def expand_runs(runs: Sequence[Run]) -> Iterator[tuple[int, int, int, int]]:
-    """Give (received, source time, source, sequence) for each record."""
-    for source, count, received, source_time, sequence in runs:
-        for number in range(sequence, sequence + count):
-            yield received, source_time, source, number
-
-
-def commitments(bodies: Sequence[bytes], salts: Sequence[bytes | None]) -> list[bytes]:
-    """Return SHA-256(salt ‖ record) for each; where the salt was forgotten, the body is the commitment. Raises ValueError."""
-    if None not in salts:
-        return [sha256(salt + body).digest() for salt, body in zip(salts, bodies, strict=True)]  # type: ignore[operator]
-    found = [sha256(salt + body).digest() if salt else body for salt, body in zip(salts, bodies, strict=True)]
-    if any(len(commitment) != 32 for commitment in found):
-        raise ValueError("an erased record has no commitment")
-    return found
+def commitments(bodies: Sequence[bytes], salts: Sequence[bytes]) -> list[bytes]:
+    """Return SHA-256(salt ‖ record) for each."""
+    return [sha256(salt + body).digest() for salt, body in zip(salts, bodies, strict=True)]
 
 
 def leaves(shard: int, first: int, runs: Sequence[Run], committed: Sequence[bytes]) -> list[bytes]:
@@ -112,14 +99,24 @@ def leaves(shard: int, first: int, runs: Sequence[Run], committed: Sequence[byte
 
     version 1 (0x01) | event id 16 (shard 8, position 8) | received 8 | source time 8 | source 4 | sequence 8
     """
-    pack = _LEAF.pack
-    positions = range(first, first + len(committed))
-    return [
-        sha256(pack(0, 1, shard, position, received, source_time, source, sequence, commitment)).digest()
-        for position, (received, source_time, source, sequence), commitment in zip(
-            positions, expand_runs(runs), committed, strict=True
-        )
-    ]
+    if sum(run.records for run in runs) != len(committed):
+        raise ValueError("the runs are not those of the records")
+    pack, start = _LEAF.pack, _LEAF_START.pack(0, 1, shard)
+    hashes: list[bytes] = []
+    at = 0
+    for source, count, received, source_time, sequence in runs:
+        middle = _LEAF_MIDDLE.pack(received, source_time, source)
+        hashes += [
+            sha256(pack(start, position, middle, number, commitment)).digest()
+            for position, number, commitment in zip(
+                range(first + at, first + at + count),
+                range(sequence, sequence + count),
+                committed[at : at + count],
+                strict=True,
+            )
+        ]
+        at += count
+    return hashes
 
 
 def chunk_nodes(leaf_hashes: Sequence[bytes]) -> Sequence[bytes]:

@@ -302,22 +302,25 @@ class Writer:
             self._head.publish(Head(self._durable, self._volume.number, self._volume.end, sealed), sync=sync)
 
     def _seal(self, due: list[PendingSegment]) -> None:
-        """Seal the oldest segments: hash, write, read back and hash again, enter into the log."""
+        """Seal the oldest segments: read back, check and hash what the disk holds, write the seal, enter it into the log."""
         self.commit()
         now, boot, clock = self._clock.now(), machine.boot_id(), machine.clock_state()
         seals: list[Seal] = []
         previous = self._previous
-        for pending in due:
-            seals.append(pending.seal(previous, now, boot, clock))
-            previous = tree.leaf_hash(seals[-1].manifest).hex()
 
         def frames_of_seals() -> tuple[bytes, Callable[[int], None]]:
-            parts = []
-            for pending, seal in zip(due, seals, strict=True):
+            nonlocal previous
+            previous, parts = self._previous, []
+            seals.clear()
+            for pending in due:
+                seal = pending.seal(self._read_back(pending), previous, now, boot, clock)
+                previous = tree.leaf_hash(seal.manifest).hex()
+                seals.append(seal)
                 end = pending.first + len(pending.bodies)
                 signed = frames.encode(frames.Kind.SEAL, pending.number, end, 0, seal.encode())
                 parts += [signed, frames.chain(pending.key, pending.mac, signed)]
-            return b"".join(parts), lambda offset: self._read_back(due, seals, offset, b"".join(parts))
+            data = b"".join(parts)
+            return data, lambda offset: self._compare(offset, data)
 
         self._store(frames_of_seals)
         for pending, seal in zip(due, seals, strict=True):
@@ -328,15 +331,16 @@ class Writer:
         self._publish()
         self._tail.advance(due[-1].number + 1)  # after publishing: who reads this key finds the seals behind the head
 
-    def _read_back(self, due: list[PendingSegment], seals: list[Seal], offset: int, written: bytes) -> None:
-        """Compare what the disk gives back with what was sealed. Raises OSError (EIO) if it differs."""
-        volume = self._volume
-        if volume is None or volume.read(offset, len(written)) != written:
+    def _read_back(self, pending: PendingSegment) -> list[bytes]:
+        """Return the frames of a segment's groups as the disk gives them back. Raises OSError."""
+        if self._volume is None:
+            raise OSError(errno.EIO, "there is no volume to read from")
+        return [self._volume.read(*extent) for extent in pending.extents]
+
+    def _compare(self, offset: int, written: bytes) -> None:
+        """Compare what the disk gives back with what was written. Raises OSError (EIO) if it differs."""
+        if self._volume is None or self._volume.read(offset, len(written)) != written:
             raise OSError(errno.EIO, "a seal was not read back as it was written")
-        for pending, seal in zip(due, seals, strict=True):
-            groups = [volume.read(*extent) for extent in pending.extents]
-            if not pending.is_read_back(groups, seal):
-                raise OSError(errno.EIO, f"segment {pending.number} was not read back as it was written")
 
     def _sign(self) -> None:
         """Sign and publish a checkpoint, if the log has grown."""
