@@ -13,7 +13,7 @@ __all__ = ["PEOPLE", "Caller", "Operation", "decoded"]
 ARGUMENTS = {
     "event_id": "0-5", "record_id": "0-5", "source_id": "0-1", "control_id": "A.8.15", "channel_id": "1",
     "delivery_id": "1", "email": "viewer@example.com", "token_id": "1", "attestation_id": "1", "check_id": "assets_owned",
-    "result_id": "1", "name": "db-01", "alert_id": "A-1",
+    "result_id": "1", "name": "db-01", "alert_id": "A-1", "suppression_id": "S-1",
 }  # fmt: skip
 BODIES = {
     "acknowledge_alerts": {"ids": ["A-1"]},
@@ -21,6 +21,8 @@ BODIES = {
     "resolve_alert": {"disposition": "benign"},
     "assign_alert": {"assignee": ""},
     "comment_alert": {"text": "seen"},
+    "add_suppression": {"conditions": [{"kind": "src_ip", "pattern": "192.0.2.0/24"}], "reason": "the weekly scan"},
+    "end_suppression": {"reopen": False},
     "add_asset": {"name": "new-01"},
     "change_asset": {"owner": "web team"},
     "set_silent_after": {"duration": "2h"},

@@ -162,6 +162,20 @@ def test_a_channel_is_made_changed_tested_and_removed(administrator):
     assert administrator("GET", f"/channels/{made['id']}").status_code == 404
 
 
+def test_what_is_expected_is_suppressed_and_comes_back(analyst):
+    """By an alert's own rule and address: it is suppressed at once, and open again when that ends."""
+    row = next(one for one in analyst.get("/alerts", status="open")["items"] if one["entities"].get("src_ip"))
+    asked = {"rule": row["rule"], "conditions": [{"kind": "src_ip", "pattern": row["entities"]["src_ip"][0]}],
+             "reason": "our own scanner", "length": "8h", "up_to": "critical"}  # fmt: skip
+    if len(row["entities"]["src_ip"]) > 1:
+        asked["conditions"] = []
+    made = analyst.post("/suppressions", asked)
+    assert analyst.get(f"/alerts/{row['id']}")["row"]["status"] == "suppressed"
+    assert [one["id"] for one in analyst.get("/suppressions", state="active")] == [made["id"]]
+    assert analyst.post(f"/suppressions/{made['id']}/end", {})["state"] == "ended"
+    assert analyst.get(f"/alerts/{row['id']}")["row"]["status"] == "open"
+
+
 def test_people_are_invited_promoted_and_shut_out(administrator, sign_in):
     """The invitation's link opens the setup page; a role changes at once; a shut-out user's tokens end."""
     invited = administrator.post("/users/invite", {"email": "new@example.com", "role": "auditor"})

@@ -6,7 +6,7 @@ import pytest
 
 LISTS = [
     ("alerts", "list"), ("events", "search", "--range", "all"), ("assets", "list"), ("sources", "list"), ("controls", "list"),
-    ("rules", "list"), ("ledger", "status"), ("ledger", "records"), ("channels", "list"), ("channels", "deliveries"),
+    ("rules", "list"), ("ledger", "status"), ("ledger", "records"), ("channels", "list"), ("channels", "deliveries"), ("suppressions", "list"),
     ("users", "list"), ("users", "tokens", "list"), ("trail",), ("discover",),
 ]  # fmt: skip
 #: What there is on an installation before anything was received.
@@ -28,6 +28,7 @@ def test_lists_of_a_filled_installation(filled):
     filled.run("users", "tokens", "issue", "ana@example.com", "--name", "export")
     filled.run("channels", "add", "webhook", "--name", "hook", "--set", "url=http://127.0.0.1:9/", "--from", "low")
     filled.run("channels", "test", "1")
+    filled.run("suppressions", "add", "--if", "src_ip=192.0.2.0/24", "--reason", "the weekly scan")
     for command in LISTS:
         rows = filled.rows(*command)
         assert rows, command
@@ -48,6 +49,22 @@ def test_one_of_each(filled):
     assert filled.rows("events", "show", event["id"])
     assert [row["row"]["id"] for row in filled.rows("controls", "show", "A.8.15")] == ["A.8.15"]
     assert filled.rows("rules", "show", alert["rule"])[0]["id"] == alert["rule"]
+
+
+def test_what_is_expected_is_declared_and_taken_back(filled):
+    """Open alerts that match are suppressed, and are open again when it ends."""
+    address = next(one for one in filled.rows("alerts", "list") if one["entities"].get("src_ip"))["entities"]["src_ip"][
+        0
+    ]
+    before = {one["id"] for one in filled.rows("alerts", "list", "--status", "open")}
+    made = filled.run("suppressions", "add", "--if", f"src_ip={address}", "--reason", "ours", "--up-to", "critical")
+    hidden = {one["id"] for one in filled.rows("alerts", "list", "--status", "suppressed")}
+    assert hidden <= before
+    assert hidden
+    (row,) = filled.rows("suppressions", "show", made.stdout.split()[0])
+    assert (row["state"], row["conditions"]) == ("active", [["src_ip", address]])
+    assert f"{len(hidden)} alerts" in filled.run("suppressions", "end", row["id"]).stdout
+    assert {one["id"] for one in filled.rows("alerts", "list", "--status", "open")} == before
 
 
 def test_old_control_numbers_are_understood(cli):

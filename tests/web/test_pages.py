@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 
 import pytest
 
@@ -210,6 +211,25 @@ def test_a_rule_that_only_feeds_others_leads_to_the_one_that_alerts(analyst):
     answer = analyst.get(f"/rules/{feeding}")
     assert answer.status_code == 302
     assert rules.infos[answer["Location"].removeprefix("/rules/")].path == rules.by_name[feeding].path
+
+
+def test_an_alert_leads_to_a_suppression_of_just_this(analyst, an_alert):
+    """The link fills in the rule and what was involved; what would hide everything is refused on the form."""
+    page = text(analyst.get(f"/alerts/{an_alert}"))
+    where = unescape(page.split('href="/suppressions/new?')[1].split('"')[0])
+    form = analyst.get(f"/suppressions/new?{where}")
+    given = {name: value for name, value in form.context["form"].initial.items() if value}
+    assert given["rule"] == alerts.alert(an_alert).row.rule
+    fields = given | {"days": "7", "up_to": "critical", "reason": "the migration of this week"}
+    refused = analyst.post("/suppressions/new", {**fields, "rule": "", "host": "*"})
+    assert refused.status_code == 400
+    assert "holds for everything" in refused.content.decode()
+    made = analyst.post("/suppressions/new", fields, follow=True)
+    assert "the migration of this week" in text(made)
+    assert alerts.alert(an_alert).row.status == "suppressed"
+    ended = analyst.post(f"{made.redirect_chain[-1][0]}/end", follow=True)
+    assert "is open again" in text(ended)
+    assert "the migration of this week" in text(analyst.get("/suppressions"))
 
 
 def test_a_channel_keeps_its_secret(administrator):

@@ -21,13 +21,14 @@ from watchbill.api import (
     ledger,
     rules,
     sources,
+    suppressions,
     tokens,
     trail,
     users,
 )
 from watchbill.api.document import Document
 
-TOPICS = (alerts, events, assets, sources, controls, rules, ledger, channels, users, tokens, trail)
+TOPICS = (alerts, suppressions, events, assets, sources, controls, rules, ledger, channels, users, tokens, trail)
 
 
 class Reference(DocsBase):

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("watchbill.cli.replay:replay", "Send recorded logs through the same door as live ones."),
     "discover": ("watchbill.cli.discover:discover", "Say what this machine has to watch."),
     "alerts": ("watchbill.cli.alerts:alerts", "List, show and act on alerts."),
+    "suppressions": ("watchbill.cli.suppressions:suppressions", "What is expected, until when and why."),
     "events": ("watchbill.cli.events:events", "Search events."),
     "assets": ("watchbill.cli.assets:assets", "The inventory: criticality, owner, expected sources."),
     "sources": ("watchbill.cli.sources:sources", "What delivers logs, and how well."),

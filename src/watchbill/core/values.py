@@ -46,6 +46,8 @@ class AlertStatus(StrEnum):
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
     INVESTIGATING = "investigating"
+    #: A suppression that people made covers all of its evidence: nobody is told, everything is counted.
+    SUPPRESSED = "suppressed"
     RESOLVED = "resolved"
 
 

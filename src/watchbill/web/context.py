@@ -38,6 +38,7 @@ NAVIGATION = (
         Entry("overview", "Overview", "o", "alerts.read"),
         Entry("alerts", "Alerts", "a", "alerts.read"),
         Entry("events", "Events", "e", "events.read"),
+        Entry("suppressions", "Suppressions", "x", "suppressions.read"),
     )),
     Group("Estate", (
         Entry("assets", "Assets", "i", "assets.read"),

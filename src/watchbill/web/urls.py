@@ -20,6 +20,7 @@ from watchbill.web.views import (
     people,
     rules,
     sources,
+    suppressions,
     trail,
 )
 
@@ -73,6 +74,10 @@ urlpatterns = [
     path("alerts/<str:alert_id>/comment", alert_actions.comment, name="alert-comment"),
     path("alerts/<str:alert_id>/assign", alert_actions.assign, name="alert-assign"),
     path("alerts/<str:alert_id>/<step:name>", alert_actions.step, name="alert-step"),
+    path("suppressions", suppressions.listing, name="suppressions"),
+    path("suppressions/new", suppressions.create, name="suppression-new"),
+    path("suppressions/<str:suppression_id>", suppressions.detail, name="suppression"),
+    path("suppressions/<str:suppression_id>/end", suppressions.end, name="suppression-end"),
     path("events", events.listing, name="events"),
     path("events/export.<form:form>", events.export, name="events-export"),
     path("events/<digits:shard>-<digits:position>", events.detail, name="event"),

@@ -15,6 +15,8 @@ _SUPERVISING = frozenset({Role.AUDITOR, Role.ADMINISTRATOR})
 CAPABILITIES: dict[str, frozenset[Role]] = {
     "alerts.read": _EVERYBODY,
     "alerts.act": _ACTING,
+    "suppressions.read": _EVERYBODY,
+    "suppressions.write": _ACTING,
     "assets.read": _EVERYBODY,
     "assets.write": _ACTING,
     "sources.read": _EVERYBODY,

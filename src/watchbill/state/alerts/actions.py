@@ -28,6 +28,7 @@ from watchbill.state.alerts.channels import (
     send_test,
 )
 from watchbill.state.alerts.models import Alert, Entity, History
+from watchbill.state.alerts.suppressions import end_suppression, suppress
 from watchbill.state.alerts.values import Bulk, Raised, number
 from watchbill.state.trail.actions import record
 
@@ -39,6 +40,7 @@ __all__ = [
     "claim_deliveries",
     "comment",
     "create_channel",
+    "end_suppression",
     "investigate",
     "mark_failed",
     "mark_sent",
@@ -50,6 +52,7 @@ __all__ = [
     "resolve_many",
     "retry_delivery",
     "send_test",
+    "suppress",
     "unacknowledge",
 ]
 

@@ -7,13 +7,14 @@ from watchbill.core.values import AlertStatus
 
 _OPEN, _ACKNOWLEDGED = AlertStatus.OPEN, AlertStatus.ACKNOWLEDGED
 _INVESTIGATING, _RESOLVED = AlertStatus.INVESTIGATING, AlertStatus.RESOLVED
+_SUPPRESSED = AlertStatus.SUPPRESSED
 
 STEPS: dict[str, tuple[frozenset[AlertStatus], AlertStatus]] = {
     "acknowledge": (frozenset({_OPEN}), _ACKNOWLEDGED),
     "unacknowledge": (frozenset({_ACKNOWLEDGED}), _OPEN),
     "investigate": (frozenset({_OPEN, _ACKNOWLEDGED}), _INVESTIGATING),
-    "resolve": (frozenset({_OPEN, _ACKNOWLEDGED, _INVESTIGATING}), _RESOLVED),
-    "reopen": (frozenset({_RESOLVED}), _OPEN),
+    "resolve": (frozenset({_OPEN, _ACKNOWLEDGED, _INVESTIGATING, _SUPPRESSED}), _RESOLVED),
+    "reopen": (frozenset({_RESOLVED, _SUPPRESSED}), _OPEN),
 }
 
 

@@ -68,6 +68,31 @@ class Alert(models.Model):
         return f"A-{self.pk} {self.title}"
 
 
+class Suppression(models.Model):
+    """What people declared to be expected, until when and why. ``conditions`` are [kind, pattern]; all must hold."""
+
+    #: "" stands for every rule.
+    rule = models.CharField(max_length=128, blank=True)
+    conditions = models.JSONField(default=list)
+    #: Alerts more severe than this are never suppressed.
+    up_to = models.SmallIntegerField(choices=_SEVERITIES)
+    reason = models.TextField()
+    created_by = models.CharField(max_length=254)
+    created_at = models.BigIntegerField()
+    expires_at = models.BigIntegerField()
+    ended_at = models.BigIntegerField(null=True)
+    ended_by = models.CharField(max_length=254, blank=True)
+    detections = models.BigIntegerField(default=0)
+    events = models.BigIntegerField(default=0)
+    last_hit = models.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = (models.Index(fields=["expires_at"], name="suppression_active", condition=Q(ended_at=None)),)
+
+    def __str__(self) -> str:
+        return f"S-{self.pk}"
+
+
 class Detection(models.Model):
     """A detection that was applied. Its id is unique, so it counts once however often the engine says it."""
 
@@ -79,6 +104,7 @@ class Detection(models.Model):
     events = models.IntegerField()
     why = models.JSONField(default=list)
     applied_at = models.BigIntegerField()
+    suppression = models.ForeignKey(Suppression, on_delete=models.PROTECT, null=True, related_name="covered")
 
     def __str__(self) -> str:
         return self.digest

@@ -24,8 +24,11 @@ from watchbill.state.alerts.values import (
     DeliveryView,
     Facets,
     Pulse,
+    SuppressionState,
+    SuppressionView,
     Times,
     number,
+    suppression_number,
 )
 
 _MOST_FACETS = 20
@@ -170,6 +173,26 @@ def deliveries(
     if state is not None:
         rows = rows.filter(state=state)
     return tuple(views.delivery(row) for row in rows[:limit])
+
+
+def suppressions(at: int, *, state: SuppressionState | None = None, limit: int = 500) -> tuple[SuppressionView, ...]:
+    """The newest first, with the state that each has at a time."""
+    rows = models.Suppression.objects.order_by("-pk")
+    if state is SuppressionState.ENDED:
+        rows = rows.exclude(ended_at=None)
+    elif state is not None:
+        rows = rows.filter(ended_at=None)
+        rows = rows.filter(expires_at__gt=at) if state is SuppressionState.ACTIVE else rows.filter(expires_at__lte=at)
+    return tuple(views.suppression(row, at) for row in rows[:limit])
+
+
+def suppression(suppression_id: str, at: int) -> SuppressionView:
+    """One, with the alerts that it bears on. Raises NotFoundError."""
+    row = models.Suppression.objects.filter(pk=suppression_number(suppression_id)).first()
+    if row is None:
+        raise NotFoundError(f"there is no suppression {suppression_id}", mend="see the list: watchbill suppressions")
+    covered = models.Detection.objects.filter(suppression=row).order_by("-alert_id").values_list("alert_id", flat=True)
+    return views.suppression(row, at, tuple(f"A-{number}" for number in covered.distinct()[:100]))
 
 
 def _facets_of_tallies(wanted: AlertFilter) -> Facets:

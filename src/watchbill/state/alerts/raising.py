@@ -17,7 +17,7 @@ from django.db.models import Count, Max
 from watchbill.core import canonical
 from watchbill.core.values import AlertStatus
 from watchbill.sdk.rules import Detection, EventRef, RuleInfo
-from watchbill.state.alerts import models, notifications, tallies
+from watchbill.state.alerts import models, notifications, suppressions, tallies
 from watchbill.state.alerts.values import SEVERITIES, Raised
 from watchbill.state.trail.actions import record_many
 from watchbill.state.trail.values import SYSTEM, Act
@@ -39,20 +39,41 @@ def apply(detections: Sequence[Detection], infos: Mapping[str, RuleInfo], at: in
     alerts = _unresolved(groups)
     before = {digest: (tallies.cell(row), row.severity) for digest, row in alerts.items()}
     changed = list(alerts.values())
-    created = _create([digest for digest in groups if digest not in alerts], groups, infos, at)
+    covered = _covered(fresh, at)
+    created = _create([digest for digest in groups if digest not in alerts], groups, infos, covered, at)
     alerts |= {row.digest: row for row in created}
     for digest, parts in groups.items():
         for detection in parts:
             _add(alerts[digest], detection)
-    _store(created, changed, alerts, groups, infos, at)
+    _store(created, changed, alerts, groups, infos, covered, at)
     raised = [row for row in changed if row.severity > before[row.digest][1]]
     tallies.move(
         [before[row.digest][0] for row in raised], [tallies.cell(row) for row in (*created, *raised)]
     )  # fmt: skip
     _tell(created, raised, {digest: severity for digest, (_, severity) in before.items()}, at)
+    _account(changed, groups, covered, at)
     return Raised(
         _ids(created), _ids(changed), _ids(raised), len(detections) - len(fresh)
     )  # fmt: skip
+
+
+def _covered(fresh: Sequence[Detection], at: int) -> dict[str, int]:
+    """For each detection that a suppression covers, which one."""
+    among = suppressions.active(at)
+    found = {one.id: suppressions.covering(one, among) for one in fresh} if among else {}
+    return {digest: number for digest, number in found.items() if number is not None}
+
+
+def _account(
+    changed: Sequence[models.Alert], groups: Mapping[str, list[Detection]], covered: Mapping[str, int], at: int
+) -> None:
+    """Count what was covered, and open what was suppressed and now has evidence that nothing covers."""
+    suppressions.count(
+        ((covered[one.id], one) for parts in groups.values() for one in parts if one.id in covered), at
+    )  # fmt: skip
+    hidden = [row for row in changed if row.status == AlertStatus.SUPPRESSED]
+    shown = [row for row in hidden if any(one.id not in covered for one in groups[row.digest])]
+    suppressions.unhide(shown, "there is evidence that no suppression covers", by=SYSTEM, at=at)
 
 
 def group_digest(rule: str, group: Sequence[tuple[str, str]]) -> str:
@@ -77,8 +98,9 @@ def _unresolved(digests: Iterable[str]) -> dict[str, models.Alert]:
 
 
 def _create(
-    digests: Sequence[str], groups: Mapping[str, list[Detection]], infos: Mapping[str, RuleInfo], at: int
-) -> list[models.Alert]:
+    digests: Sequence[str], groups: Mapping[str, list[Detection]], infos: Mapping[str, RuleInfo],
+    covered: Mapping[str, int], at: int,
+) -> list[models.Alert]:  # fmt: skip
     """New alerts in the order of their first events; each names the last resolved one of its kind, if there was any."""
     predecessors: dict[str, int] = {}
     for chunk in _chunks(digests):
@@ -88,9 +110,11 @@ def _create(
     for digest in sorted(digests, key=lambda one: (min(part.first for part in groups[one]), one)):
         part = groups[digest][0]
         info = infos.get(part.rule)
+        hidden = all(one.id in covered for one in groups[digest])
         rows.append(
             models.Alert(
                 rule=part.rule,
+                status=AlertStatus.SUPPRESSED if hidden else AlertStatus.OPEN,
                 digest=digest,
                 group=[list(pair) for pair in part.group],
                 title=(info.title if info else part.rule)[:300],
@@ -130,12 +154,17 @@ def _store(
     alerts: Mapping[str, models.Alert],
     groups: Mapping[str, list[Detection]],
     infos: Mapping[str, RuleInfo],
+    covered: Mapping[str, int],
     at: int,
 ) -> None:
     models.Alert.objects.bulk_create(created, batch_size=_CHUNK)
     models.Alert.objects.bulk_update(changed, _CHANGING, batch_size=100)
     models.Detection.objects.bulk_create(
-        [_detection_row(alerts[digest], one, at) for digest, parts in groups.items() for one in parts],
+        [
+            _detection_row(alerts[digest], one, covered.get(one.id), at)
+            for digest, parts in groups.items()
+            for one in parts
+        ],
         batch_size=_CHUNK,
     )
     models.Entity.objects.bulk_create(
@@ -151,10 +180,13 @@ def _store(
     )  # fmt: skip
 
 
-def _detection_row(alert: models.Alert, detection: Detection, at: int) -> models.Detection:
+def _detection_row(
+    alert: models.Alert, detection: Detection, suppression: int | None, at: int
+) -> models.Detection:  # fmt: skip
     return models.Detection(
         digest=detection.id, alert=alert, severity=detection.severity.rank, first=detection.first,
         last=detection.last, events=detection.count, why=list(detection.why), applied_at=at,
+        suppression_id=suppression,
     )  # fmt: skip
 
 
@@ -206,7 +238,7 @@ def _story_order(ref: EventRef) -> tuple[int, int, int]:
 def _tell(
     created: list[models.Alert], raised: list[models.Alert], before: Mapping[str, int], at: int
 ) -> None:  # fmt: skip
-    """History, trail and notifications of what is new and of what became worse."""
+    """History, trail and notifications of what is new and of what became worse; of what is suppressed nobody is told."""
     history, acts = [], []
     for row in created:
         seen = f"seen before: A-{row.predecessor_id}" if row.predecessor_id else ""
@@ -220,7 +252,8 @@ def _tell(
         acts.append(Act(SYSTEM, "alert.raise", "alert", f"A-{row.pk}", {"from": was, "to": now, "rule": row.rule}, at))
     models.History.objects.bulk_create(history, batch_size=_CHUNK)
     record_many(acts)
-    notifications.queue([(row, "new") for row in created] + [(row, "raised") for row in raised], at)
+    news = [(row, "new") for row in created] + [(row, "raised") for row in raised]
+    notifications.queue([(row, what) for row, what in news if row.status != AlertStatus.SUPPRESSED], at)
 
 
 def _facts(row: models.Alert) -> dict[str, object]:

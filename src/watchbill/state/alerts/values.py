@@ -23,6 +23,14 @@ def number(alert_id: str) -> int:
     return int(digits)
 
 
+def suppression_number(suppression_id: str) -> int:
+    """Read "S-12" (or "12") as its number. Raises NotFoundError."""
+    digits = suppression_id.strip().upper().removeprefix("S-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        raise NotFoundError(f"{suppression_id!r} names no suppression", mend='a suppression is named like "S-12"')
+    return int(digits)
+
+
 class Sort(StrEnum):
     #: Worst first, and the latest evidence first among equals.
     SEVERITY = "severity"
@@ -118,7 +126,7 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryView(msgspec.Struct, frozen=True):
-    """``reason``: new, raised (its severity rose), reopened or test. ``alert`` is None for a test."""
+    """``reason``: new, raised (its severity rose), reopened, unsuppressed or test. ``alert`` is None for a test."""
 
     id: int
     channel: str
@@ -144,6 +152,37 @@ class DetectionView(msgspec.Struct, frozen=True):
     events: int
     why: tuple[str, ...]
     applied_at: int
+    #: The suppression that covered it ("S-12"), if any did.
+    suppression: str | None
+
+
+class SuppressionState(StrEnum):
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    #: Somebody ended it before its time.
+    ENDED = "ended"
+
+
+class SuppressionView(msgspec.Struct, frozen=True):
+    """What was declared to be expected. ``rule`` "" is every rule; ``conditions`` are (kind, pattern) and all must hold.
+    ``detections`` and ``events`` count what it covered; ``alerts`` are the newest hundred that hold some of that.
+    """
+
+    id: str
+    rule: str
+    conditions: tuple[tuple[str, str], ...]
+    up_to: Severity
+    reason: str
+    state: SuppressionState
+    created_by: str
+    created_at: int
+    expires_at: int
+    ended_at: int | None
+    ended_by: str
+    detections: int
+    events: int
+    last_hit: int | None
+    alerts: tuple[str, ...] = ()
 
 
 class AlertView(msgspec.Struct, frozen=True):

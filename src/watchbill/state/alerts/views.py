@@ -16,6 +16,8 @@ from watchbill.state.alerts.values import (
     DeliveryView,
     DetectionView,
     HistoryEntry,
+    SuppressionState,
+    SuppressionView,
 )
 
 _NEWEST_DETECTIONS = 100
@@ -75,7 +77,14 @@ def alert_view(alert: models.Alert) -> AlertView:
         deliveries=tuple(delivery(one) for one in alert.deliveries.select_related("channel").order_by("pk")),
         detections=tuple(
             DetectionView(
-                one.digest, severity(one.severity), one.first, one.last, one.events, tuple(one.why), one.applied_at
+                one.digest,
+                severity(one.severity),
+                one.first,
+                one.last,
+                one.events,
+                tuple(one.why),
+                one.applied_at,
+                f"S-{one.suppression_id}" if one.suppression_id else None,
             )
             for one in alert.parts.order_by("-last", "-pk")[:_NEWEST_DETECTIONS]
         ),
@@ -107,3 +116,27 @@ def delivery(one: models.Delivery) -> DeliveryView:
 
 def severity(rank: int) -> Severity:
     return SEVERITIES[rank - 1]
+
+
+def suppression(row: models.Suppression, at: int, alerts: tuple[str, ...] = ()) -> SuppressionView:
+    if row.ended_at is not None and row.ended_at <= at:
+        state = SuppressionState.ENDED
+    else:
+        state = SuppressionState.ACTIVE if row.expires_at > at else SuppressionState.EXPIRED
+    return SuppressionView(
+        id=f"S-{row.pk}",
+        rule=row.rule,
+        conditions=tuple((kind, pattern) for kind, pattern in row.conditions),
+        up_to=severity(row.up_to),
+        reason=row.reason,
+        state=state,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        ended_at=row.ended_at,
+        ended_by=row.ended_by,
+        detections=row.detections,
+        events=row.events,
+        last_hit=row.last_hit,
+        alerts=alerts,
+    )

@@ -27,7 +27,8 @@ _DRAWN = {
     "failing": _CROSS, "failed": _CROSS, "silent": _CROSS, "damaged": _CROSS, "gave-up": _CROSS,
     "attested": _PEN, "stale": _CLOCK, "queued": _CLOCK,
     "unknown": _HATCH,
-    "open": _RING, "acknowledged": _HALF, "investigating": _HALF,
+    "open": _RING, "acknowledged": _HALF, "investigating": _HALF, "suppressed": _CLOCK,
+    "active": _CHECK, "expired": _CLOCK, "ended": _CROSS,
 }  # fmt: skip
 SHAPES = {key: SafeString(drawn) for key, drawn in _DRAWN.items()}
 WORDS = {"none": "nothing", "informational": "info", "gave-up": "gave up"}

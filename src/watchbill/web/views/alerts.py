@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -83,10 +84,18 @@ def detail(request: HttpRequest, alert_id: str) -> HttpResponse:
             "controls": [
                 (number, requirements[number].title if number in requirements else "") for number in row.controls
             ],
+            "covered_by": sorted({part.suppression for part in found.detections if part.suppression}),
+            "expected": urlencode(_expected(found)),
             "assignees": assignees(),
             "dispositions": tuple(Disposition),
         },
     )
+
+
+def _expected(alert: AlertView) -> dict[str, str]:
+    """What a suppression of just this would ask: the rule, and of each kind that it involves the one thing that it was."""
+    single = {kind: values[0] for kind, values in alert.row.entities.items() if kind in _ENTITIES and len(values) == 1}
+    return {"rule": alert.row.rule, **single}
 
 
 def sentence(alert: AlertView) -> str:
