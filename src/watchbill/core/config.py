@@ -20,6 +20,8 @@ from watchbill.core.errors import ConfigError, Place, WatchbillError
 from watchbill.core.paths import DataDir
 from watchbill.core.times import parse_duration
 
+LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
+
 
 @dataclass(frozen=True, slots=True)
 class ConsoleConfig:
@@ -40,7 +42,7 @@ class ConsoleConfig:
 
     @property
     def is_local(self) -> bool:
-        return self.host in {"127.0.0.1", "::1", "localhost"}
+        return self.host in LOCAL
 
     @property
     def url(self) -> str:
@@ -58,6 +60,49 @@ class SyslogConfig:
     host: str = "127.0.0.1"
     udp_port: int = 5514
     tcp_port: int = 5514
+    #: Syslog over TLS (RFC 5425); 6514 is usual.
+    tls_port: int = 0
+    #: RELP, which acknowledges every record; 2514 is usual.
+    relp_port: int = 0
+    #: RELP inside TLS.
+    relp_tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PushConfig:
+    """The HTTP listener that senders push to: Splunk HEC, OTLP/HTTP logs, NDJSON. A port of 0 switches it off."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    #: TLS also on this machine's own address; beyond it there always is TLS, here or in a proxy before us.
+    tls: bool = False
+    behind_tls_proxy: bool = False
+    #: Longest body as it is sent, in bytes. Unpacked it may have four times as many.
+    max_body: int = 8_388_608
+
+    @property
+    def is_local(self) -> bool:
+        return self.host in LOCAL
+
+    @property
+    def wants_tls(self) -> bool:
+        return self.tls or not (self.is_local or self.behind_tls_proxy)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """TLS of the receivers. Paths of PEM files; empty: what ``watchbill receivers cert`` made."""
+
+    #: The certificate with its chain, and its key.
+    certificate: str = ""
+    key: str = ""
+    #: The authorities whose client certificates are taken, and their revocation lists.
+    client_ca: str = ""
+    client_crl: str = ""
+    #: Syslog and RELP: peers must show a certificate, whose name is then the source's.
+    client_certificates: bool = True
+    #: Names that may send, such as "*.example.com"; none named: every certificate of the authorities.
+    client_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +145,8 @@ class Config:
     timezone: str = "UTC"
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     syslog: SyslogConfig = field(default_factory=SyslogConfig)
+    push: PushConfig = field(default_factory=PushConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
     collect: CollectConfig = field(default_factory=CollectConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
 
@@ -158,9 +205,32 @@ def _check(config: Config, reader: _Reader) -> None:
         ("console", "port", console.port),
         ("syslog", "udp_port", config.syslog.udp_port),
         ("syslog", "tcp_port", config.syslog.tcp_port),
+        ("syslog", "tls_port", config.syslog.tls_port),
+        ("syslog", "relp_port", config.syslog.relp_port),
+        ("push", "port", config.push.port),
     ):
         if not 0 <= port < 65_536:
             raise reader.error((section, key), f"{port} is no port", "write a number from 1 to 65535")
+    _check_receivers(config, reader)
+
+
+def _check_receivers(config: Config, reader: _Reader) -> None:
+    tls, push, syslog = config.tls, config.push, config.syslog
+    if bool(tls.certificate) != bool(tls.key):
+        raise reader.error(("tls", "certificate"), "a certificate needs its key", "set certificate and key under [tls]")
+    if not 1 << 16 <= push.max_body <= 1 << 26:
+        raise reader.error(
+            ("push", "max_body"), f"{push.max_body} bytes is no sensible bound", "write a number from 65536 to 67108864"
+        )
+    if not push.is_local and push.tls and push.behind_tls_proxy:
+        mend = "behind a proxy that ends TLS take tls away; else take behind_tls_proxy away"
+        raise reader.error(("push", "behind_tls_proxy"), "TLS cannot be both here and in a proxy before us", mend)
+    taken: dict[int, str] = {}
+    for name in ("tcp_port", "tls_port", "relp_port"):
+        port = getattr(syslog, name)
+        if port and port in taken:
+            raise reader.error(("syslog", name), f"port {port} is {taken[port]} already", "write another number")
+        taken[port] = name
 
 
 class _Reader:
@@ -279,6 +349,13 @@ _DEFAULT = """\
 # host = "127.0.0.1"
 # udp_port = 5514              # 0 switches it off
 # tcp_port = 5514
+# tls_port = 0                 # syslog over TLS: 6514; first make certificates: watchbill receivers cert
+# relp_port = 0                # RELP: 2514
+# relp_tls = false
+
+[push]                         # Splunk HEC, OTLP/HTTP logs and NDJSON; tokens: watchbill receivers token add NAME
+# host = "127.0.0.1"           # beyond this machine it speaks TLS
+# port = 0                     # 8088 is usual
 
 [collect]
 # discover = true              # find journald, /var/log/auth.log, nginx … by itself

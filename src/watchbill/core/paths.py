@@ -33,6 +33,11 @@ class DataDir:
         return self.root / "keys"
 
     @property
+    def receivers(self) -> Path:
+        """Certificates of the receivers, and the digests of the tokens that may push."""
+        return self.keys / "receivers"
+
+    @property
     def lake(self) -> Path:
         return self.root / "lake"
 

@@ -35,9 +35,13 @@ from watchbill.engine.collect import (
     Origin,
     Origins,
     Positions,
+    Relp,
     Sink,
+    StreamServer,
     SyslogTcp,
     SyslogUdp,
+    Tls,
+    TlsFiles,
     discover,
     expand,
     replace,
@@ -104,6 +108,20 @@ async def _open_writer(data: DataDir, clock: Clock, stop: threading.Event) -> Wr
     return None
 
 
+def tls_files(data: DataDir, config: Config, *, with_clients: bool) -> TlsFiles:
+    """The receivers' certificates: those that the configuration names, else those that were made here."""
+    own, tls = data.receivers, config.tls
+    client_ca = Path(tls.client_ca) if tls.client_ca else own / "ca.pem"
+    crl = Path(tls.client_crl) if tls.client_crl else None if tls.client_ca else own / "revoked.pem"
+    return TlsFiles(
+        Path(tls.certificate) if tls.certificate else own / "server.pem",
+        Path(tls.key) if tls.key else own / "server.key",
+        client_ca if with_clients else None,
+        crl if with_clients else None,
+        tls.client_names,
+    )
+
+
 def _raise_descriptors() -> None:
     """Thousands of peers need as many descriptors; the soft limit is often 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -127,16 +145,33 @@ class _Receivers:
         self._status = b""
         self._saving = asyncio.Lock()
         self._trouble = ""
-        host = config.syslog.host
-        self._tcp = SyslogTcp(sink, self._origins, host, config.syslog.tcp_port, limit=self._limit)
-        self._udp = SyslogUdp(sink, self._origins, host, config.syslog.udp_port)
+        self._udp = SyslogUdp(sink, self._origins, config.syslog.host, config.syslog.udp_port)
+        self._streams = self._stream_servers()
         self._door = Door(data.run / "door.sock", sink, self._origins, limit=self._limit)
+
+    def _stream_servers(self) -> list[StreamServer]:
+        """Syslog over TCP and TLS, and RELP, as far as they have ports."""
+        syslog = self._config.syslog
+        servers: list[StreamServer] = []
+        if syslog.tcp_port:
+            servers.append(SyslogTcp(self._sink, self._origins, syslog.host, syslog.tcp_port, limit=self._limit))
+        if not (syslog.tls_port or syslog.relp_port):
+            return servers
+        tls = Tls(tls_files(self._data, self._config, with_clients=self._config.tls.client_certificates))
+        if syslog.tls_port:
+            where = syslog.host, syslog.tls_port
+            servers.append(SyslogTcp(self._sink, self._origins, *where, limit=self._limit, tls=tls))
+        if syslog.relp_port:
+            where = syslog.host, syslog.relp_port
+            inside = tls if syslog.relp_tls else None
+            servers.append(Relp(self._sink, self._origins, *where, limit=self._limit, tls=inside))
+        return servers
 
     async def start(self) -> None:
         self._sink.start()
         await self._door.start()
-        if self._config.syslog.tcp_port:
-            self._guard("syslog-tcp", self._listen_tcp)
+        for server in self._streams:
+            self._guard(server.kind, partial(self._listen, server))
         if self._config.syslog.udp_port:
             self._guard("syslog-udp", self._listen_udp)
         self._guard("files", self._watch_files)
@@ -146,7 +181,7 @@ class _Receivers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._tcp.stop()
+        await asyncio.gather(*(server.stop() for server in self._streams))
         await self._udp.stop()
         self._door.stop_taking()
         committed = await self._sink.stop()
@@ -195,7 +230,10 @@ class _Receivers:
                 "pid": os.getpid(),
                 "ledger": {"head": self._sink.head, "queued_bytes": self._sink.queued, "trouble": self._sink.trouble},
                 "positions": {"trouble": self._trouble},
-                "connections": {"open": len(self._tcp.connections), "refused": self._tcp.refused},
+                "connections": {
+                    "open": sum(len(server.connections) for server in self._streams),
+                    "refused": sum(server.refused + server.listener.refusals.count for server in self._streams),
+                },
                 "sources": self._origins.statuses(),
                 "looked_for": [found._asdict() for found in self._found],
             }
@@ -227,17 +265,20 @@ class _Receivers:
         task = asyncio.create_task(keep(), name=name)
         self._tasks.add(task)
 
-    async def _listen_tcp(self) -> None:
-        await self._tcp.start()
-        host, port = self._tcp.address
-        log.info("listening for syslog on %s port %d (TCP)", host, port)
-        self._listening("syslog-tcp", host, port)
-        await self._tcp.run()
+    async def _listen(self, server: StreamServer) -> None:
+        try:
+            await server.start()
+            host, port = server.address
+            log.info("listening on %s port %d (%s)", host, port, server.kind)
+            self._listening(server.kind, host, port)
+            await server.run()
+        finally:
+            await server.listener.stop()
 
     async def _listen_udp(self) -> None:
         await self._udp.start()
         host, port = self._udp.address
-        log.info("listening for syslog on %s port %d (UDP)", host, port)
+        log.info("listening on %s port %d (syslog-udp)", host, port)
         self._listening("syslog-udp", host, port)
         await asyncio.Event().wait()
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from watchbill.core.errors import ConfigError
-from watchbill.engine.collect import SyslogTcp, SyslogUdp, syslog_server
+from watchbill.engine.collect import SyslogTcp, SyslogUdp, streams
 
 
 async def listening(here, host="127.0.0.1", **more):
@@ -112,7 +112,7 @@ def test_idle_peers_are_cheap_and_bounded(collecting):
 
 def test_a_record_that_never_ends_ends_the_connection(collecting, monkeypatch):
     """A peer that dribbles is sent away after the limit; what it sent is kept."""
-    monkeypatch.setattr(syslog_server, "UNFINISHED_LIMIT", 0.6)
+    monkeypatch.setattr(streams, "UNFINISHED_LIMIT", 0.6)
 
     async def story():
         async with collecting() as here:

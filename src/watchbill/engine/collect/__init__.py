@@ -8,8 +8,11 @@ from watchbill.engine.collect.framing import Cut, Framer
 from watchbill.engine.collect.journal import Journal
 from watchbill.engine.collect.origin import Origin, Origins
 from watchbill.engine.collect.positions import Positions, replace
+from watchbill.engine.collect.relp import Relp
 from watchbill.engine.collect.sink import Sink
+from watchbill.engine.collect.streams import StreamServer
 from watchbill.engine.collect.syslog_server import SyslogTcp, SyslogUdp
+from watchbill.engine.collect.tls import Tls, TlsFiles
 
 __all__ = [
     "Cut",
@@ -22,9 +25,13 @@ __all__ = [
     "Origin",
     "Origins",
     "Positions",
+    "Relp",
     "Sink",
+    "StreamServer",
     "SyslogTcp",
     "SyslogUdp",
+    "Tls",
+    "TlsFiles",
     "discover",
     "expand",
     "notes",

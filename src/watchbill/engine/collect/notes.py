@@ -33,3 +33,13 @@ def cut_short(cut: Cut, at: int, origin: Origin) -> bytes:
 def gap(at: int, origin: Origin, reason: str, **detail: str | int) -> bytes:
     """Records were lost, or may have been; ``reason`` says how."""
     return note("source.gap", at, origin, reason=reason, **detail)
+
+
+def refused(at: int, origin: Origin, address: str, reason: str, **detail: str | int) -> bytes:
+    """A peer was sent away before it could send anything."""
+    return note("source.refused", at, origin, address=address, reason=reason, **detail)
+
+
+def replayed(at: int, origin: Origin, address: str, **detail: str | int) -> bytes:
+    """A batch came again that was acknowledged long ago: no sender does that by itself."""
+    return note("source.replayed", at, origin, address=address, **detail)

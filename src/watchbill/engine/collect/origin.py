@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from watchbill.engine.collect.tls import Identity
+
 
 class Origin:
     """A source as the receivers know it; its ledger number is given by the sink when it first sends.
@@ -61,7 +63,6 @@ class Origins:
 
     def peer(self, transport: str, address: str) -> Origin:
         """The origin of a network peer, named by transport and address as in "syslog-tcp:192.0.2.7"."""
-        address = address.partition("%")[0].removeprefix("::ffff:")
         name = f"{transport}:{address}"
         known = self._all.get((name, transport))
         if known is not None:
@@ -69,6 +70,20 @@ class Origins:
         if len(self._all) >= self._limit:
             return self.add(f"{transport}:others", transport)
         return self.add(name, transport, address=address)
+
+    def certified(self, transport: str, identity: Identity) -> Origin:
+        """The origin of a peer with a client certificate, named by that: "syslog-tls:web-01.example.com"."""
+        facts = {"certificate": identity.fingerprint, "host": identity.name}
+        return self.declared(f"{transport}:{identity.name}", transport, **facts)
+
+    def declared(self, name: str, transport: str, **facts: str) -> Origin:
+        """The origin of a sender that is known by its credentials; new facts take the place of older ones."""
+        if (name, transport) not in self._all and len(self._all) >= self._limit:
+            return self.add(f"{transport}:others", transport)
+        origin = self.add(name, transport, **facts)
+        if origin.facts != facts:
+            origin.facts = facts
+        return origin
 
     def remove(self, origin: Origin) -> None:
         """Forget an origin that is no longer watched (the ledger keeps its records and number)."""

@@ -45,6 +45,8 @@ class Put(NamedTuple):
     done: Callable[[int], None] | None
     dropped: int = 0
     reason: str = ""
+    #: Gets the position of the first record, before ``done`` is called.
+    landed: list[int] | None = None
 
 
 class Sink:
@@ -57,7 +59,8 @@ class Sink:
         self._limit = limit
         self._durable = writer.commit()
         self._taken = 0
-        self._numbers: dict[tuple[str, str], int] = {}
+        #: Number of each source, and the facts that the ledger has of it.
+        self._numbers: dict[tuple[str, str], tuple[int, dict[str, str]]] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._puts: list[Put] = []
@@ -91,6 +94,10 @@ class Sink:
         await asyncio.sleep(0)  # lets the last acknowledgements go out
         return not self._puts
 
+    def now(self) -> int:
+        """UTC nanoseconds by the clock of the ledger."""
+        return self._clock.now()
+
     @property
     def full(self) -> bool:
         return self._queued >= self._limit
@@ -106,6 +113,7 @@ class Sink:
         raws: Sequence[bytes],
         done: Callable[[int], None] | None = None,
         cuts: Sequence[Cut] = (),
+        landed: list[int] | None = None,
     ) -> bool:
         """Take a batch. Returns False when the queue is now full: the caller then stops reading until there is room."""
         now = self._clock.now()
@@ -113,7 +121,7 @@ class Sink:
         origin.lines += len(raws)
         origin.bytes += size
         origin.last = now
-        self._queue(Put(origin, raws, now, size + OVERHEAD * len(raws), None if cuts else done))
+        self._queue(Put(origin, raws, now, size + OVERHEAD * len(raws), None if cuts else done, landed=landed))
         if cuts:
             told = [notes.cut_short(cut, now, origin) for cut in cuts]
             self._queue(Put(self._internal, told, now, sum(map(len, told)), done))
@@ -211,17 +219,20 @@ class Sink:
         return True
 
     def _append(self, put: Put) -> None:
-        number = self._numbers.get(put.origin.key)
-        if number is None:
-            number = self._writer.source(put.origin.name, put.origin.transport, **put.origin.facts)
-            self._numbers[put.origin.key] = number
+        facts = put.origin.facts
+        number, known = self._numbers.get(put.origin.key, (0, facts))
+        if not number or known is not facts:
+            number = self._writer.source(put.origin.name, put.origin.transport, **facts)
+            self._numbers[put.origin.key] = number, facts
         if put.dropped:
             self._writer.drop(number, put.dropped, put.reason)
         elif put.raws:
             if self._taken + put.size > GROUP_LIMIT:
                 self._commit()
-            self._writer.append(number, put.raws, put.received)
+            first = self._writer.append(number, put.raws, put.received)
             self._taken += put.size
+            if put.landed is not None:
+                put.landed.append(first)
 
     def _commit(self) -> None:
         self._durable = self._writer.commit()
