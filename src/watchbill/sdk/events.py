@@ -8,6 +8,7 @@ import msgspec
 
 #: Sigma's categories that are kinds of a wider one, whose rules are for their events too.
 WIDER_CATEGORY = {
+    "file_delete_detected": "file_delete",
     "registry_add": "registry_event",
     "registry_delete": "registry_event",
     "registry_rename": "registry_event",

@@ -12,6 +12,7 @@ met (XML written as JSON: {"#attributes": {"Qualifiers": 0}, "#text": 7045} is 7
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from watchbill.sdk.events import LogSource
@@ -60,34 +61,47 @@ class Shape(NamedTuple):
 
     def read(self, record: Mapping[str, Any]) -> tuple[Kind, dict[str, Any]] | None:
         """The record's kind and all its native fields; None when it is not of this shape."""
-        header = tuple(self._at(record, path) for path in self.header)
+        header = tuple(self.at(record, path) for path in self.header)
         if any(isinstance(value, (dict, list)) for value in header):
             return None
         kind = self.kind(header)
         if kind is None:
             return None
-        native = dict(kind.constants)
-        for root in self.roots:
-            for members in _walk(record, root):
-                if isinstance(members, dict):
-                    for name, value in flatten(self._texts(members)).items():
-                        native.setdefault(name, value)
+        native = self.members(record)
+        native.update(kind.constants)
         for name, (paths, make) in kind.derived.items():
             if name not in native:
-                values = [self._at(record, path) for path in paths]
+                values = [self.at(record, path) for path in paths]
                 value = make(*values) if make else next((one for one in values if one is not None), None)
                 if value is not None:
                     native[name] = value
         return kind, native
 
-    def _at(self, record: Mapping[str, Any], path: str) -> Any:
-        value = next(_walk(record, path), None)
+    def members(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The members of the roots, by their flat names."""
+        found: dict[str, Any] = {}
+        for root in self.roots:
+            for members in _walk(record, _parts(root) if root else ()):
+                if isinstance(members, dict):
+                    for name, value in flatten(self._texts(members)).items():
+                        found.setdefault(name, value)
+        return found
+
+    def at(self, record: Mapping[str, Any], path: str) -> Any:
+        """The value at a dotted path without "*"; None when it is not there."""
+        value: Any = record
+        for part in _parts(path):
+            if not isinstance(value, dict):
+                return None
+            value = value.get(part)
         return value.get(self.text, value) if isinstance(value, dict) and self.text else value
 
     def _texts(self, members: dict[str, Any]) -> dict[str, Any]:
         if not self.text:
             return members
-        return {name: self._text(value) for name, value in members.items()}
+        return {
+            name: self._text(value) if isinstance(value, (dict, list)) else value for name, value in members.items()
+        }
 
     def _text(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -97,16 +111,18 @@ class Shape(NamedTuple):
         return value[self.text] if self.text in value else {name: self._text(item) for name, item in value.items()}
 
 
-def _walk(value: Any, path: str) -> Iterator[Any]:
-    """The values that a path leads to; a "*" may lead to several."""
+@lru_cache(4_096)
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
+
+
+def _walk(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
+    """The objects that a path leads to; a "*" may lead to several."""
     if not path:
         yield value
-        return
-    part, _, rest = path.partition(".")
-    if not isinstance(value, dict):
-        return
-    if part == "*":
-        for member in value.values():
-            yield from _walk(member, rest)
-    elif part in value:
-        yield from _walk(value[part], rest)
+    elif isinstance(value, dict):
+        if path[0] == "*":
+            for member in value.values():
+                yield from _walk(member, path[1:])
+        elif path[0] in value:
+            yield from _walk(value[path[0]], path[1:])

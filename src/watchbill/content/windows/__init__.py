@@ -1,0 +1,1 @@
+"""Windows event log records: what they are to Sigma and to OCSF, in whatever form they come."""
