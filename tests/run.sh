@@ -15,6 +15,7 @@ need() { # need PROGRAM PACKAGE
 }
 need chromium chromium
 need rsyslogd rsyslog
+need strace strace
 
 # Tests that read settings before they have a folder of their own stay clear of a developer's installation.
 WATCHBILL_DATA="$(mktemp -d)"

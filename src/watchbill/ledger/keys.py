@@ -30,7 +30,7 @@ def fingerprint(key: bytes) -> str:
 def open_private(path: Path, *, create: bool = True) -> Ed25519PrivateKey:
     """Read a private key (PEM, PKCS #8), made first if it is missing. Raises LedgerError."""
     if create and not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.make_folder(path.parent)
         fresh = Ed25519PrivateKey.generate()
         durable.create(path, fresh.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     try:
@@ -72,15 +72,17 @@ class TailKey:
     def __init__(self, path: Path, *, create: bool) -> None:
         self.path = path
         if create and not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            durable.create(path, self._record(0, os.urandom(32)))
+            durable.make_folder(path.parent)
+            durable.create(path, durable.twice(self._record(0, os.urandom(32))))
         data = path.read_bytes()
-        if len(data) != self._LAYOUT.size or data != self._record(*self._LAYOUT.unpack(data)[:2]):
+        copies = [data[at : at + self._LAYOUT.size] for at in (0, durable.APART)]
+        whole = [copy for copy in copies if len(copy) == self._LAYOUT.size and self._is_whole(copy)]
+        if not whole:
             mend = "restore it from a backup; without it the last, unsealed second cannot be checked"
             raise LedgerError("the tail's key is damaged", place=Place(str(path)), mend=mend)
         self.segment: int
         self._key: bytes
-        self.segment, self._key, _ = self._LAYOUT.unpack(data)
+        self.segment, self._key, _ = self._LAYOUT.unpack(whole[0])
 
     @classmethod
     def of(cls, keys: Path, shard: int, *, create: bool) -> TailKey:
@@ -103,9 +105,12 @@ class TailKey:
         self._key, self.segment = self.key(segment), segment
         fd = os.open(self.path, os.O_WRONLY)
         try:
-            os.pwrite(fd, self._record(segment, self._key), 0)
+            os.pwrite(fd, durable.twice(self._record(segment, self._key)), 0)
         finally:
             os.close(fd)
+
+    def _is_whole(self, copy: bytes) -> bool:
+        return copy == self._record(*self._LAYOUT.unpack(copy)[:2])
 
     def _record(self, segment: int, key: bytes) -> bytes:
         return self._LAYOUT.pack(segment, key, zlib.crc32(segment.to_bytes(8, "big") + key))

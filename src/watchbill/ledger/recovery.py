@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from watchbill.core.errors import LedgerError, Place
-from watchbill.ledger import tree
+from watchbill.ledger import frames, tree
 from watchbill.ledger.frames import Frame, Kind
 from watchbill.ledger.keys import TailKey
 from watchbill.ledger.manifest import Manifest, Seal
@@ -17,7 +19,8 @@ from watchbill.ledger.sources import Sources
 from watchbill.ledger.tiles import Log, TileReader
 from watchbill.ledger.volume import Head, Opening, Volume, VolumePath, volumes
 
-_MEND = 'run "watchbill verify", keep a copy of the ledger as it is, and restore from a backup'
+REPAIR = 'keep a copy of the ledger as it is; restore it from a backup, or see what "watchbill ledger repair" can keep'
+_WITHOUT_RECORDS = {Kind.VOLUME, Kind.ENTRY}
 
 
 @dataclass
@@ -36,36 +39,62 @@ class State:
 def recover(shard: int, path: Path, tail: TailKey, signer: Verifier, now: int) -> State | None:
     """Take up a shard; None if nothing was ever acknowledged in it. Raises LedgerError if what was durable is damaged."""
     head = Head.read(path)
-    last = _last_volume(path, head)
-    if last is None:
+    found = volumes(path)
+    if head is None:
+        _begin_anew(path, found)
         return None
-    volume = Volume(last.path, last.number, 0)
+    here = [volume for volume in found if volume.number == head.volume]
+    if not here:
+        raise LedgerError(f"volume {head.volume} is missing", place=Place(str(path / "events")), mend=REPAIR)
+
+    def replay(volume: VolumePath, durable: int) -> State:
+        return _Replay(shard, tail, now, Volume(volume.path, volume.number, 0)).run(path / "log", durable)
+
+    state = replay(here[0], head.end)
+    for later in found:
+        if later.number > head.volume:
+            state = _later(state, later, replay)
     try:
-        state = _Replay(shard, tail, now, volume).run(path / "log", head.end if head else 0)
-        volume.sync()  # what was complete but not yet acknowledged is kept, and from now on counts
+        state.volume.cut()
+        state.volume.sync()  # what was complete but not yet acknowledged is kept, and from now on counts
+        _check_checkpoint(state.log, signer)
     except BaseException:
-        volume.close()
+        state.volume.close()
         raise
-    _check_checkpoint(state.log, signer)
     return state
 
 
-def _last_volume(path: Path, head: Head | None) -> VolumePath | None:
-    """Return the volume to go on with. Later ones than the published were never acknowledged: they are removed."""
-    found = volumes(path)
-    if head is None:
-        if len(found) > 1:
-            raise LedgerError("the file is missing or damaged", place=Place(str(path / "head")), mend=_MEND)
-        for volume in found:  # the very first one, which a crash kept from being published
-            volume.path.unlink()
-        return None
+def _begin_anew(path: Path, found: list[VolumePath]) -> None:
+    """Without a head: let a first volume be begun again that a crash kept from being published, and nothing else."""
     for volume in found:
-        if volume.number > head.volume:
-            volume.path.unlink()
-    here = [volume for volume in found if volume.number == head.volume]
-    if not here:
-        raise LedgerError(f"volume {head.volume} is missing", place=Place(str(path / "events")), mend=_MEND)
-    return here[0]
+        if len(found) > 1 or _has_records(volume.path):
+            raise LedgerError("the file is missing or damaged", place=Place(str(path / "head")), mend=REPAIR)
+        volume.path.unlink()
+
+
+def _has_records(volume: Path) -> bool:
+    with volume.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return any(header.kind not in _WITHOUT_RECORDS for header in frames.headers(file.fileno(), 0, size))
+
+
+def _later(state: State, later: VolumePath, replay: Callable[[VolumePath, int], State]) -> State:
+    """Choose between a volume and one behind it that the head does not know (yet).
+
+    A crash while a volume is begun leaves it unpublished: nothing in it was acknowledged that the one before has not.
+    Behind a head from an older copy there may be more. So the one that holds more is taken, and nothing is deleted.
+    """
+    try:
+        other = replay(later, 0)
+    except LedgerError:
+        other = None
+    if other is not None and (other.position, other.log.size) >= (state.position, state.log.size):
+        state.volume.close()
+        return other
+    if other is not None:
+        other.volume.close()
+    later.path.rename(later.path.with_name(f"{later.path.name}.unfinished"))
+    return state
 
 
 def _check_checkpoint(log: Log, signer: Verifier) -> None:
@@ -78,12 +107,12 @@ def _check_checkpoint(log: Log, signer: Verifier) -> None:
     try:
         signed = Checkpoint.parse(open_note(note, signer))
     except ValueError as error:
-        raise LedgerError(str(error), place=place, mend=_MEND) from error
+        raise LedgerError(str(error), place=place, mend=REPAIR) from error
     if signed.size > log.size:
-        raise LedgerError(f"{signed.size} entries were signed, {log.size} are there", place=place, mend=_MEND)
+        raise LedgerError(f"{signed.size} entries were signed, {log.size} are there", place=place, mend=REPAIR)
     log.flush()
     if reader.root(signed.size) != signed.root:
-        raise LedgerError("the log is not the one that was signed", place=place, mend=_MEND)
+        raise LedgerError("the log is not the one that was signed", place=place, mend=REPAIR)
 
 
 class _Replay:
@@ -107,13 +136,14 @@ class _Replay:
                 end = frame.header.end
         except (LedgerError, ValueError) as error:
             cause = str(error)
-        if state is None or end < durable:
-            place = Place(self._name, offset=end)
-            raise LedgerError(f"what was acknowledged is damaged: {cause}", place=place, mend=_MEND)
-        if unsealed := [number for number, segment in self._open.items() if not segment.key]:
-            raise LedgerError(f"the seal of segment {unsealed[0]} is gone", place=Place(self._name), mend=_MEND)
+        unsealed = [number for number, segment in self._open.items() if not segment.key]
+        if state is None or end < durable or unsealed:
+            self._volume.close()
+            what = f"what was acknowledged is damaged: {cause}"
+            if unsealed and end >= durable:
+                what = f"the seal of segment {unsealed[0]} is gone"
+            raise LedgerError(what, place=Place(self._name, offset=end), mend=REPAIR)
         self._volume.end = end
-        self._volume.cut()
         state.pending = [self._open[number] for number in sorted(self._open)]
         return state
 

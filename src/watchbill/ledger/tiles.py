@@ -136,7 +136,7 @@ class Log:
         self.frontier = tree.Frontier()
         self._edges: dict[int | str, _Edge] = {}
         self._full: list[tuple[int | str, _Edge]] = []
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.make_folder(path)
         if size:
             self._load(TileReader(path), size)
 
@@ -179,7 +179,7 @@ class Log:
     def _store(self, level: int | str, edge: _Edge, *, sync: bool) -> None:
         target = self.path / tile_path(level, edge.index, edge.width)
         if edge.stored != edge.width:
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.make_folder(target.parent)
             if edge.stored:
                 shorter = self.path / tile_path(level, edge.index, edge.stored)
                 with shorter.open("r+b") as file:
@@ -187,7 +187,8 @@ class Log:
                     file.write(edge.data[edge.stored_size :])
                 shorter.rename(target)
             else:
-                durable.replace(target, bytes(edge.data), sync=False)
+                durable.replace(target, bytes(edge.data), lasting=True)
+                _remove_others(target)
             edge.stored, edge.stored_size = edge.width, len(edge.data)
         if sync:
             with target.open("rb") as file:
@@ -208,3 +209,10 @@ class Log:
         bundle = b"".join(map(pack_entry, reader.entries(size - width, size)))
         self._edges[ENTRIES] = _Edge(index, width, bundle)
         self.frontier.load(size, reader.subtree)
+
+
+def _remove_others(tile: Path) -> None:
+    """Remove what a crash left beside a tile that was written anew: partial tiles that are torn or too wide."""
+    for path in tile.parent.iterdir() if tile.parent.name.endswith(".p") else ():
+        if path != tile:
+            path.unlink()

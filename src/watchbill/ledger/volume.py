@@ -165,8 +165,8 @@ class Head(NamedTuple):
         except FileNotFoundError:
             return None
         try:
-            for _ in range(50):  # a read may fall into the writer's write: the check sum tells
-                data = os.pread(fd, _HEAD.size + 4, 0)
+            for attempt in range(50):  # a read may fall into the writer's write: the check sum tells
+                data = os.pread(fd, _HEAD.size + 4, durable.APART * (attempt % 2))
                 body = data[: _HEAD.size]
                 if len(data) == _HEAD.size + 4 and zlib.crc32(body).to_bytes(4, "big") == data[_HEAD.size :]:
                     magic, *fields = _HEAD.unpack(body)
@@ -187,7 +187,7 @@ class HeadFile:
         self._fd = os.open(shard / "head", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def publish(self, head: Head, *, sync: bool = False) -> None:
-        os.pwrite(self._fd, head.encode(), 0)
+        os.pwrite(self._fd, durable.twice(head.encode()), 0)
         if sync:
             os.fsync(self._fd)
 

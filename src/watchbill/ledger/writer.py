@@ -63,7 +63,8 @@ class Writer:
         self._head = HeadFile(path)
         self._publish(sync=True)
         if fresh:
-            durable.sync_directory(path)
+            for folder in {path, *path.parents[:2], keys, keys.parent}:
+                durable.sync_directory(folder)
         self._sign()
 
     @classmethod
@@ -74,7 +75,7 @@ class Writer:
         acknowledged is damaged.
         """
         folder = shard_path(path, shard)
-        (folder / "events").mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.make_folder(folder / "events")
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -350,7 +351,7 @@ class Writer:
         note = sign(checkpoint.text(), self._origin, self._key)
         try:
             self._log.flush()
-            durable.replace(self._log.path / "checkpoint", note.encode(), sync=False)
+            durable.replace(self._log.path / "checkpoint", note.encode(), lasting=False)
         except OSError as error:
             raise self._refusal(error) from error
         self._signed_size = self._log.size

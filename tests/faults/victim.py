@@ -1,0 +1,83 @@
+"""The program that is killed, starved and lied to: a writer of one shard that says what it may acknowledge.
+
+    python victim.py FOLDER SEED ROUNDS [--last]
+
+It writes to standard output ``<head>`` after each commit, which is its acknowledgement, and ``! <error>`` for each
+refusal. What it appends depends on SEED and on the position alone, so that every stored record can be recognised. Its
+clock is its own and goes 0.4 s a round: segments, checkpoints and volumes come at the same places in each run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from watchbill.core.clock import SECOND, FixedClock
+from watchbill.core.errors import LedgerError
+from watchbill.ledger import Writer
+from watchbill.ledger import writer as writing
+
+START = 1_772_618_400 * SECOND
+#: Small, so that a short run meets every kind of file operation.
+VOLUME_BYTES = 12_000
+PATIENCE = 4
+
+
+@lru_cache(50_000)
+def record(seed: int, position: int) -> bytes:
+    """The record that belongs at a position."""
+    chance = random.Random(seed * 1_000_003 + position)
+    return b"%d:%d " % (seed, position) + b"x" * chance.randrange(200)
+
+
+def say(text: str) -> None:
+    os.write(1, f"{text}\n".encode())
+
+
+def again(step) -> bool:
+    """Do one step as the receivers' sink does: try again while the error says that this can help."""
+    for _ in range(PATIENCE):
+        try:
+            step()
+        except LedgerError as error:
+            say(f"! {error}")
+            if not error.retry:
+                return False
+        else:
+            return True
+    return False
+
+
+def work(folder: Path, seed: int, rounds: int) -> None:
+    writing.VOLUME_BYTES = VOLUME_BYTES
+    chance = random.Random(seed)
+    clock = FixedClock(START + seed * 1_000 * SECOND)
+    log = Writer.open(folder / "ledger", shard=0, keys=folder / "keys", clock=clock)
+    position = log.commit()
+    say(f"{position}")
+    source = log.source("web-01", "syslog-tcp")
+    position += position == 0  # the registration is a record, too
+    for number in range(rounds):
+        count = chance.randrange(1, 30)
+        log.append(source, [record(seed, position + n) for n in range(count)], clock.now())
+        position += count
+        if number == 2:
+            log.drop(source, 3, "the kernel's receive buffer was full")
+        if not again(lambda: say(f"{log.commit()}")):
+            break
+        clock.advance(2 * SECOND // 5)
+        if not again(log.tick):
+            break
+    log.close()
+    say(f"{position}")
+
+
+if __name__ == "__main__":
+    try:
+        work(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    except LedgerError as error:
+        say(f"! {error}")
+        sys.exit(3)
