@@ -1,7 +1,9 @@
 """The keys of an installation: the root, the log key, and for each shard the key of its unsealed tail.
 
 The root signs key entries only and is meant to be taken offline (root.key may be moved away once every shard has been
-started; root.pub stays). The log key signs checkpoints. Files are made on first use, readable by the owner alone.
+started; root.pub stays). The log keys sign checkpoints: an Ed25519 key (log.key, or log.token, which says where in a
+hardware token it is) and an ML-DSA-44 key beside it. Those of the folder ``next`` follow them (see rotation.py). Files
+are made on first use, readable by the owner alone.
 """
 
 from __future__ import annotations
@@ -11,15 +13,29 @@ import struct
 import zlib
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import durable
-from watchbill.ledger.note import Verifier, public_bytes
+from watchbill.ledger.note import SigningKey, Verifier, public_bytes
+
+try:
+    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+except ImportError:  # pragma: no cover - an older version of cryptography: the log goes without its second key
+    MLDSA44PrivateKey = None  # type: ignore[assignment,misc]
 
 ROOT_NAME = "watchbill-root"
+
+
+class NamedKeys(NamedTuple):
+    """The public keys that a key entry names: Ed25519, and ML-DSA-44 if there is one. Raw bytes."""
+
+    key: bytes
+    mldsa44: bytes | None = None
 
 
 def fingerprint(key: bytes) -> str:
@@ -40,6 +56,62 @@ def open_private(path: Path, *, create: bool = True) -> Ed25519PrivateKey:
         raise LedgerError(f"the key cannot be read: {error}", place=Place(str(path)), mend=mend) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise LedgerError("this is no Ed25519 key", place=Place(str(path)), mend="use a key that Watchbill made")
+    return key
+
+
+class LogKeys(NamedTuple):
+    """The keys that sign a log's checkpoints. ``second`` is None where none was made, or none can be used."""
+
+    first: SigningKey
+    second: SigningKey | None
+
+    @classmethod
+    def open(cls, keys: Path, *, create: bool = True) -> LogKeys:
+        """Open the keys in a folder. Raises LedgerError."""
+        in_token = (keys / "log.token").exists()
+        # In this order, for two processes that begin at once. A log whose first key was named alone goes on with it
+        # alone: the next rotation names both.
+        fresh = create and not in_token and not (keys / "log.key").exists()
+        second = open_mldsa(keys / "log-mldsa44.key", create=fresh)
+        if not in_token:
+            return cls(open_private(keys / "log.key", create=create), second)
+        from watchbill.ledger import token
+
+        return cls(token.open_key(keys / "log.token"), second)
+
+    @property
+    def named(self) -> NamedKeys:
+        return NamedKeys(public_bytes(self.first), self.second.public_key().public_bytes_raw() if self.second else None)
+
+
+def log_keys(keys: Path) -> list[LogKeys]:
+    """Return the log's keys, and those that are to follow them, if any. Raises LedgerError."""
+    following = keys / "next"
+    ready = (following / "log.key").exists() or (following / "log.token").exists()
+    return [LogKeys.open(keys), *([LogKeys.open(following, create=False)] if ready else [])]
+
+
+def open_mldsa(path: Path, *, create: bool = True) -> MLDSA44PrivateKey | None:
+    """Read an ML-DSA-44 private key, made first if it is missing and may be; None if there is none or ``cryptography``
+    is too old for it. Raises LedgerError.
+    """
+    if MLDSA44PrivateKey is None:
+        return None
+    try:
+        if create and not path.exists():
+            durable.make_folder(path.parent)
+            fresh = MLDSA44PrivateKey.generate()
+            durable.create(path, fresh.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        if not path.exists():
+            return None
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except UnsupportedAlgorithm:
+        return None
+    except (OSError, ValueError) as error:
+        mend = "put the key back from its safe place or from a backup"
+        raise LedgerError(f"the key cannot be read: {error}", place=Place(str(path)), mend=mend) from error
+    if not isinstance(key, MLDSA44PrivateKey):
+        raise LedgerError("this is no ML-DSA-44 key", place=Place(str(path)), mend="use a key that Watchbill made")
     return key
 
 

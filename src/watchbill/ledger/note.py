@@ -5,13 +5,25 @@ from __future__ import annotations
 import base64
 import binascii
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ED25519 = b"\x01"
 _DASH = "— "
+_MOST_SIGNATURES = 64
+
+
+class _PublicKey(Protocol):
+    def public_bytes_raw(self) -> bytes: ...
+
+
+class SigningKey(Protocol):
+    """A private key, in a file or in a token: what signing needs of it."""
+
+    def sign(self, data: bytes, /) -> bytes: ...
+    def public_key(self) -> _PublicKey: ...
 
 
 def b64(data: bytes) -> str:
@@ -58,17 +70,40 @@ class Verifier(NamedTuple):
         return True
 
 
-def public_bytes(key: Ed25519PrivateKey) -> bytes:
+def public_bytes(key: SigningKey) -> bytes:
     """Return the raw 32 bytes of a private key's public half."""
     return key.public_key().public_bytes_raw()
 
 
-def sign(text: str, name: str, key: Ed25519PrivateKey) -> str:
+def spell_signature(name: str, data: bytes) -> str:
+    """Return a signature line."""
+    return f"{_DASH}{name} {b64(data)}\n"
+
+
+def sign(text: str, name: str, key: SigningKey) -> str:
     """Sign a text that ends in a newline; return the whole note."""
     if not text.endswith("\n"):
         raise ValueError("a note's text ends in a newline")
     signature = Verifier(name, public_bytes(key)).key_id + key.sign(text.encode())
-    return f"{text}\n{_DASH}{name} {b64(signature)}\n"
+    return f"{text}\n{spell_signature(name, signature)}"
+
+
+def signature_lines(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+    """Return a note's text, and (name, key id, signature) of each line. Raises ValueError."""
+    text, gap, signatures = note.rpartition("\n\n")
+    if not gap or not signatures.endswith("\n") or any(char < " " and char != "\n" for char in note):
+        raise ValueError("this is no signed note")
+    lines = signatures[:-1].split("\n")
+    if len(lines) > _MOST_SIGNATURES:
+        raise ValueError(f"a note of more than {_MOST_SIGNATURES} signatures")
+    found = []
+    for line in lines:
+        name, _, data = line.removeprefix(_DASH).partition(" ")
+        if not line.startswith(_DASH) or not data or not name:
+            raise ValueError("a signature line of the note is malformed")
+        signature = unb64(data)
+        found.append((name, signature[:4], signature[4:]))
+    return f"{text}\n", found
 
 
 def open_note(note: str, verifier: Verifier) -> str:
@@ -76,18 +111,11 @@ def open_note(note: str, verifier: Verifier) -> str:
 
     Signatures by other keys (witnesses) are passed over, as the specification demands.
     """
-    text, gap, signatures = note.rpartition("\n\n")
-    if not gap or not signatures.endswith("\n"):
-        raise ValueError("this is no signed note")
-    text += "\n"
-    for line in signatures.splitlines():
-        name, _, data = line.removeprefix(_DASH).partition(" ")
-        if not line.startswith(_DASH) or not data:
-            raise ValueError("a signature line of the note is malformed")
-        signature = unb64(data)
-        if name != verifier.name or signature[:4] != verifier.key_id:
+    text, lines = signature_lines(note)
+    for name, key_id, signature in lines:
+        if name != verifier.name or key_id != verifier.key_id:
             continue
-        if not verifier.verifies(text.encode(), signature[4:]):
+        if not verifier.verifies(text.encode(), signature):
             raise ValueError(f"the signature of {name} is wrong")
         return text
     raise ValueError(f"no signature by {verifier.name} ({verifier.key_id.hex()})")
