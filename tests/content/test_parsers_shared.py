@@ -30,6 +30,8 @@ def our_logs(root: Path) -> list[Path]:
     beats = root / "beats_filebeat"
     found = [path for part in ("system", "nginx", "apache", "auditd") for path in (beats / "oss" / part).rglob("*.log")]
     found += (beats / "x-pack" / "aws" / "cloudtrail").rglob("*.log")
+    services = ("azure", "gcp", "google_workspace", "o365", "okta", "zeek", "squid", "iptables", "coredns")
+    found += [path for part in services for path in (beats / "x-pack" / part).rglob("*.log")]
     found += (root / "crowdsec_hub_tests").glob("*/*.log")
     found += (root / "fail2ban_logs" / "logs").glob("*")
     found += (root / "loghub").rglob("*.log")
@@ -251,3 +253,21 @@ def test_wazuh_recognition(shared_data):
                 lines = []
     assert total >= 140
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("files", "parser", "floor"),
+    [
+        ("okta", "okta", 35), ("github", "github", 25), ("azure_*", "azure", 125), ("gcp_*", "google_cloud", 80),
+        ("gsuite_*", "google_workspace", 65), ("kubernetes", "kubernetes", 70), ("aws_eks", "kubernetes", 12),
+        ("microsoft", "microsoft365", 8),
+    ],
+    ids=lambda value: str(value).strip("_*"),
+)  # fmt: skip
+def test_panthers_events_are_recognised(shared_data, schema, files, parser, floor):
+    """Records of cloud services, also as data warehouses spell them, become valid events of their own parser."""
+    paths = sorted((shared_data / "panther_tests").glob(f"{files}_rules.jsonl"))
+    rows = [json.loads(line)["event"] for path in paths for line in path.read_text().splitlines()]
+    events = normalised([json.dumps(row) for row in rows if isinstance(row, dict)])
+    assert sum(event.parser == parser for event in events) >= floor
+    assert not [fault for event in events for fault in schema.faults(event.ocsf)]

@@ -111,7 +111,7 @@ def event(form: Form, line: Line, native: dict[str, Any], logsource: LogSource, 
 
 
 def _from(values: dict[str, Any], address: str) -> None:
-    where, found = ocsf.source(address or "unknown")
+    where, found = ocsf.source(without_port(address) or "unknown")
     values[where] = found
     if where != "src_endpoint.ip":
         values["src_endpoint.svc_name"] = found
@@ -136,6 +136,13 @@ def _what(values: dict[str, Any], act: Act, class_uid: int, operation: str, serv
         values |= {"api.operation": operation, "api.service.name": service}
         if act.resources:
             values["resources"] = [{"name": name, "type": kind} for name, kind in act.resources]
+
+
+def without_port(address: str) -> str:
+    """An address without its port: "192.0.2.7:443", "[2001:db8::7]:443"."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address
 
 
 @lru_cache(maxsize=8_192)
@@ -180,6 +187,12 @@ def respelt(native: dict[str, Any], names: Mapping[str, str]) -> None:
     for wanted, there in names.items():
         if wanted not in native and there in native:
             native[wanted] = native[there]
+
+
+def cased(data: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """The record with its top-level names as the service spells them: data warehouses hand them out in lower case."""
+    proper = {name.lower(): name for name in names if name not in data}
+    return {proper.get(name, name): value for name, value in data.items()} if proper.keys() & data.keys() else data
 
 
 def of_named(pairs: Any, name: str = "name", value: str = "value") -> dict[str, Any]:

@@ -5,9 +5,11 @@ Format: https://learn.microsoft.com/en-us/azure/azure-monitor/platform/resource-
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from watchbill.content import audit_logs as audit
+from watchbill.content.parsers import kubernetes
 from watchbill.sdk import Event, Line, LogSource, Parser, Sample, flat, ocsf
 
 _UPN = "identity.claims.http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"
@@ -34,6 +36,20 @@ _SERVICES = {
     "serviceprincipalsigninlogs": "signinlogs", "managedidentitysigninlogs": "signinlogs", "userriskevents": "riskdetection",
     "riskyusers": "riskdetection", "serviceprincipalriskevents": "riskdetection",
 }  # fmt: skip
+_NAMES = frozenset(
+    {
+        "callerIpAddress",
+        "correlationId",
+        "durationMs",
+        "operationName",
+        "operationVersion",
+        "resourceId",
+        "resultSignature",
+        "resultType",
+        "tenantId",
+        "resultDescription",
+    }
+)
 _KINDS = {
     "add user": audit.USER_CREATED,
     "invite external user": audit.USER_CREATED,
@@ -84,9 +100,11 @@ _SPELT = {
 
 def parse(line: Line) -> Event | None:
     """Translate one record. The host is the tenant or subscription, "azure:<id>"."""
-    data = line.data
+    data = audit.cased(line.data, _NAMES) if line.data else None
     if not data:
         return None
+    if (event := _of_cluster(line, data)) is not None:
+        return event
     native: dict[str, Any] = flat.flatten(data)
     operation = audit.first(native, _FORM.operation)
     if not operation or not ("resourceId" in data or "tenantId" in data or "properties" in data):
@@ -116,6 +134,22 @@ def parse(line: Line) -> Event | None:
         extra={"cloud.provider": "Azure"} if kind[0] == ocsf.API_ACTIVITY else {},
     )
     return audit.event(_FORM, line, native, LogSource("azure", service), act)
+
+
+def _of_cluster(line: Line, data: dict[str, Any]) -> Event | None:
+    """AKS ships the audit log of its API server as text inside a record."""
+    about = data.get("properties")
+    if not str(data.get("category", "")).startswith("kube-audit") or not isinstance(about, dict):
+        return None
+    try:
+        inner = json.loads(about.get("log") or "")
+    except (ValueError, TypeError, RecursionError):
+        return None
+    event = kubernetes.translate(line, inner) if isinstance(inner, dict) else None
+    where = _owner(str(data.get("resourceId", "")))
+    if event is not None and where:
+        event.host = f"azure:{where}"
+    return event
 
 
 def _respell(native: dict[str, Any], data: dict[str, Any], service: str, operation: str) -> None:
@@ -181,7 +215,7 @@ PARSER = Parser(
     title="Azure activity log and Entra ID logs",
     logsource=LogSource("azure", ""),
     parse=parse,
-    keys=(frozenset({"operationName", "category", "resourceId"}), frozenset({"operationName", "category", "tenantId"}), frozenset({"operationName", "category", "properties"})),
+    keys=(frozenset({"operationName", "category", "resourceId"}), frozenset({"operationName", "category", "tenantId"}), frozenset({"operationName", "category", "properties"}), frozenset({"operationName", "resourceId", "callerIpAddress"}), frozenset({"operationname", "category", "tenantid"})),
     rank=21,
     samples=(
         Sample(

@@ -90,7 +90,8 @@ PARSER = Parser(
     keys=(
         frozenset({"action", "actor", "@timestamp", "_document_id"}),
         frozenset({"action", "actor", "org"}),
-        frozenset({"action", "actor", "actor_id", "created_at"}),
+        frozenset({"action", "actor", "created_at"}),
+        frozenset({"action", "actor", "actor_id"}),
     ),
     rank=22,
     samples=(

@@ -23,6 +23,7 @@ _FORM = audit.Form(
     detail=("protoPayload.status.message",),
 )
 _SOURCE = LogSource("gcp", "gcp.audit")
+_NAMES = frozenset({"protoPayload", "logName", "insertId", "receiveTimestamp"})
 _KINDS = {
     "google.iam.admin.v1.CreateServiceAccount": audit.USER_CREATED,
     "google.iam.admin.v1.DeleteServiceAccount": audit.USER_DELETED,
@@ -43,7 +44,7 @@ _WORKSPACE = {
 
 def parse(line: Line) -> Event | None:
     """Translate one entry. The host is the project, "gcp:<id>", so that a project can be an asset."""
-    data = line.data
+    data = audit.cased(line.data, _NAMES) if line.data else None
     payload = data.get("protoPayload") if data else None
     if not data or not isinstance(payload, dict) or not isinstance(payload.get("methodName"), str):
         return None
@@ -107,7 +108,7 @@ PARSER = Parser(
     title="Google Cloud audit logs",
     logsource=_SOURCE,
     parse=parse,
-    keys=(frozenset({"protoPayload", "logName"}), frozenset({"protoPayload", "insertId"})),
+    keys=(frozenset({"protoPayload"}), frozenset({"protopayload", "logname"})),
     rank=20,
     samples=(
         Sample(

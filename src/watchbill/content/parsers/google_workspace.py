@@ -95,7 +95,7 @@ PARSER = Parser(
     title="Google Workspace activity reports",
     logsource=LogSource("gcp", "google_workspace"),
     parse=parse,
-    keys=(frozenset({"id", "actor", "events"}), frozenset({"id", "actor", "name"})),
+    keys=(frozenset({"id", "actor", "events"}), frozenset({"id", "name", "type"}), frozenset({"id", "actor", "name"})),
     rank=21,
     samples=(
         Sample(

@@ -30,9 +30,13 @@ _ACTIVITIES = {
 
 def parse(line: Line) -> Event | None:
     """Translate one audit event; its operation is verb and resource, as "create pods/exec"."""
-    data = line.data
+    return translate(line, line.data)
+
+
+def translate(line: Line, data: dict[str, Any] | None) -> Event | None:
+    """The same for an audit event that lies inside another record."""
     verb = data.get("verb") if data else None
-    if not data or not isinstance(verb, str) or not isinstance(data.get("user"), dict):
+    if not data or not isinstance(verb, str) or not isinstance(data.get("user", data.get("objectRef")), dict):
         return None
     native: dict[str, Any] = flat.flatten(data)
     resource = audit.first(native, ("objectRef.resource",))
@@ -111,7 +115,7 @@ PARSER = Parser(
     title="Kubernetes API server audit log",
     logsource=_SOURCE,
     parse=parse,
-    keys=(frozenset({"verb", "user", "auditID"}), frozenset({"verb", "user", "objectRef"}), frozenset({"verb", "user", "requestURI"})),
+    keys=(frozenset({"verb", "user", "auditID"}), frozenset({"verb", "user", "objectRef"}), frozenset({"verb", "user", "sourceIPs"}), frozenset({"verb", "objectRef", "kind"})),
     rank=20,
     samples=(
         Sample(

@@ -17,7 +17,7 @@ _FORM = audit.Form(
     service=("Workload",),
     actor=("UserId", "UserKey"),
     actor_uid=("UserKey",),
-    address=("address",),
+    address=("ClientIP", "ClientIPAddress", "ActorIpAddress", "SenderIp"),
     agent=("UserAgent",),
     time=("CreationTime",),
     uid=("Id",),
@@ -57,17 +57,17 @@ _GOOD = frozenset({"success", "succeeded", "true", "partiallysucceeded"})
 def parse(line: Line) -> Event | None:
     """Translate one record. The host is the organisation, "m365:<id>"."""
     data = line.data
-    if not data or not isinstance(data.get("Operation"), str) or not isinstance(data.get("Workload"), str):
+    if not data or not isinstance(data.get("Operation"), str) or not isinstance(data.get("Workload", ""), str):
         return None
     native: dict[str, Any] = flat.flatten(data)
-    operation, workload = data["Operation"], data["Workload"]
-    native["address"] = _address(audit.first(native, ("ClientIP", "ClientIPAddress", "ActorIpAddress", "SenderIp")))
+    operation, workload = data["Operation"], data.get("Workload", "")
     for key, value in (audit.of_named(data.get("ExtendedProperties"), "Name", "Value")).items():
         native.setdefault(key, value)
     result = audit.first(native, ("ResultStatus",)).lower()
     failed = operation == "UserLoginFailed" or (result not in _GOOD if result else None)
     # Alerts of the compliance centre are known to rules by their names.
-    native.setdefault("eventSource", workload)
+    if workload:
+        native.setdefault("eventSource", workload)
     native.setdefault("eventName", audit.first(native, ("Name",)) or operation.rstrip("."))
     native.setdefault("status", "failure" if failed else "success")
     organisation = audit.first(native, ("OrganizationId", "OrganizationName"))
@@ -78,17 +78,10 @@ def parse(line: Line) -> Event | None:
         failed=failed,
         user=target if kind[0] in {ocsf.ACCOUNT_CHANGE, ocsf.GROUP_MANAGEMENT} else "",
         group=_group(native),
-        resources=((target, audit.first(native, ("ItemType",)) or workload),) if target else (),
+        resources=((target, audit.first(native, ("ItemType",)) or workload or "object"),) if target else (),
         host=f"m365:{organisation}" if organisation else "m365",
     )
     return audit.event(_FORM, line, native, LogSource("m365", _SERVICES.get(workload, "audit")), act)
-
-
-def _address(text: str) -> str:
-    """An address without its port: "192.0.2.7:443", "[2001:db8::7]:443"."""
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0] if text.count(":") == 1 else text
 
 
 def _group(native: dict[str, Any]) -> str:
@@ -109,7 +102,7 @@ PARSER = Parser(
     title="Microsoft 365 unified audit log",
     logsource=LogSource("m365", ""),
     parse=parse,
-    keys=(frozenset({"Operation", "Workload"}),),
+    keys=(frozenset({"Operation", "Workload"}), frozenset({"Operation", "CreationTime", "RecordType"})),
     rank=20,
     samples=(
         Sample(

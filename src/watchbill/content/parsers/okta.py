@@ -48,13 +48,20 @@ _KINDS = {
     "group.lifecycle.create": audit.GROUP_CREATED,
     "group.lifecycle.delete": audit.GROUP_DELETED,
 }
+_NAMES = frozenset(
+    {"eventType", "displayMessage", "legacyEventType", "securityContext", "debugContext", "authenticationContext"}
+)
 _RESULTS = {"SUCCESS": False, "ALLOW": False, "FAILURE": True, "DENY": True}
 
 
 def parse(line: Line) -> Event | None:
     """Translate one event. The host is the organisation, "okta:<domain>", where the record names it."""
-    data = line.data
-    if not data or not isinstance(data.get("eventType"), str) or not isinstance(data.get("actor"), dict):
+    data = audit.cased(line.data, _NAMES) if line.data else None
+    if (
+        not data
+        or not isinstance(data.get("eventType"), str)
+        or not isinstance(data.get("outcome", data.get("actor")), dict)
+    ):
         return None
     native = flat.flatten(data)
     kind = _KINDS.get(data["eventType"], audit.CALL)
@@ -104,7 +111,11 @@ PARSER = Parser(
     title="Okta System Log",
     logsource=_SOURCE,
     parse=parse,
-    keys=(frozenset({"eventType", "actor", "published"}),),
+    keys=(
+        frozenset({"eventType", "actor", "published"}),
+        frozenset({"eventType", "legacyEventType"}),
+        frozenset({"eventtype", "actor", "outcome"}),
+    ),
     rank=20,
     samples=(
         Sample(
