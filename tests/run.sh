@@ -5,8 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN="${BIN:-.venv/bin}"
 
-need() { # need PROGRAM PACKAGE
+need() { # need PROGRAM PACKAGE, or need /a/file/*.so PACKAGE
     PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null && return
+    compgen -G "$1" >/dev/null && return
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "installing Debian's $2 for the tests …"
         (apt-get install -y -qq --no-install-recommends "$2" || { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$2"; }) >/dev/null 2>&1 && return
@@ -15,6 +16,9 @@ need() { # need PROGRAM PACKAGE
 }
 need chromium chromium
 need rsyslogd rsyslog
+need "/usr/lib/*/rsyslog/omrelp.so" rsyslog-relp
+need "/usr/lib/*/rsyslog/lmnsd_ossl.so" rsyslog-openssl
+need "/usr/lib/*/rsyslog/lmnsd_gtls.so" rsyslog-gnutls
 need strace strace
 
 # Tests that read settings before they have a folder of their own stay clear of a developer's installation.
