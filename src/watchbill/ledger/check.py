@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import salts, tree
+from watchbill.ledger.deletions import Deletions, missing
 from watchbill.ledger.frames import NO_MAC, Frame, Header, Kind
 from watchbill.ledger.manifest import Manifest, Seal
+from watchbill.ledger.packing import Block, Sealed, digest_is_right
 from watchbill.ledger.pending import source_ranges
 from watchbill.ledger.report import ShardFacts
 from watchbill.ledger.segment import Drop, Run, chunk_nodes, commitments, decode_group, leaves
@@ -42,8 +45,12 @@ class FrameCheck:
         name: str,
         entry: Callable[[int], bytes | None],
         tail_key: Callable[[int], bytes | None],
+        deletions: Deletions | None = None,
     ) -> None:
-        """``entry`` gives the log's entry at an index, None beyond what was signed; ``tail_key`` a segment's key if kept."""
+        """``entry`` gives the log's entry at an index, None beyond what was signed; ``tail_key`` a segment's key if kept.
+
+        ``deletions`` is what entries of the log allow to be missing.
+        """
         self.facts = ShardFacts(shard)
         self.position: int | None = None  # the next one; None until the first frame says
         self.segment: int | None = None
@@ -52,6 +59,7 @@ class FrameCheck:
         self.strict = False  # sources are followed from the ledger's beginning, not from their first record here
         self.index = 0  # of the next log entry
         self._shard, self._name, self._entry, self._tail_key = shard, name, entry, tail_key
+        self._deletions = deletions or Deletions()
         self._open: dict[int, _Segment] = {}
 
     def take(self, frame: Frame) -> None:
@@ -66,6 +74,8 @@ class FrameCheck:
                     self._seal(frame)
                 case Kind.ENTRY:
                     self._compare_entry(frame.payload)
+                case Kind.PACKED:
+                    self._packed(frame)
         except ValueError as error:
             raise LedgerError(str(error), place=Place(self._name, offset=frame.header.offset)) from error
 
@@ -103,6 +113,78 @@ class FrameCheck:
         segment.drops += group.drops
         segment.bodies += group.bodies(0, header.records)
         segment.groups.append(header)
+
+    def _packed(self, frame: Frame) -> None:
+        """Check the segments of a packed block: their manifests stand in the log alone."""
+        place = Place(self._name, offset=frame.header.offset)
+
+        def damaged(low: int, high: int) -> LedgerError:
+            return LedgerError(f"the records at positions {low} to {high} cannot be unpacked", place=place)
+
+        if self._open:
+            raise ValueError("a packed block between the groups of a segment")
+        block = Block(frame)
+        if block.entry != self.index:
+            raise ValueError(f"a block from entry {block.entry} where {self.index} is due")
+        for segment in block.segments(damaged):
+            entry = self._entry(self.index)
+            if entry is None:
+                raise ValueError(f"segment {segment.number} is packed, and the signed log does not hold it")
+            manifest = Manifest.decode(entry)
+            self._compare_packed(manifest, segment, place)
+            self.index += 1
+            self.previous = tree.leaf_hash(entry).hex()
+            self.position, self.segment = segment.first + segment.count, segment.number + 1
+            self._count(manifest)
+        if not digest_is_right(frame):
+            raise ValueError("the block's digest is wrong: it is not what was written")
+
+    def _compare_packed(self, manifest: Manifest, segment: Sealed, place: Place) -> None:
+        number = segment.number
+        due = (
+            self.segment if self.segment is not None else number,
+            self.position if self.position is not None else segment.first,
+        )
+        if (number, segment.first) != due:
+            raise ValueError(f"segment {number} from position {segment.first} where {due} is due")
+        found = _Segment(segment.first)
+        found.runs, found.drops = list(segment.runs), list(manifest.drops)
+        ranges = manifest.sources if segment.gone else source_ranges(segment.runs)
+        times = [run.received for run in segment.runs] or list(manifest.received)
+        self._compare_facts(manifest, number, found, segment.count, ranges, times, place)
+        named = self._deletions.of_segment(number, segment.first, segment.count)
+        if not self.strict:
+            firsts = [each[:2] for each in ranges] + [drop[:2] for drop in manifest.drops]
+            for source, sequence in firsts:
+                self.sources.following.setdefault(source, sequence)
+        if segment.gone:
+            for source, _, _, records in ranges:
+                missing(self.facts.deleted, named.sources.get(source), records, f"source {source} in segment {number}")
+            self.sources.pass_over(ranges, manifest.drops)
+            return
+        allowed = named.records(segment.first, segment.runs) if segment.erased else {}
+        for at in segment.erased:
+            missing(self.facts.deleted, allowed.get(at), 1, f"position {segment.first + at}")
+        self._compare_hashes(manifest, segment, place)
+        self.sources.take(segment.runs, manifest.drops, segment.bodies)
+
+    def _compare_hashes(self, manifest: Manifest, segment: Sealed, place: Place) -> None:
+        whole = [seed[:2] for seed in segment.seeds] == [(0, 0)]
+        known: Sequence[bytes | None] = (
+            salts.expand_whole(segment.seeds[0], segment.count) if whole else salts.expand(segment.seeds, segment.count)
+        )
+        committed = list(segment.erased.values())
+        if not segment.erased:
+            committed = commitments(segment.bodies, known)  # type: ignore[arg-type]
+        else:
+            committed = [
+                segment.erased[at] if body is None else sha256((salt or b"") + body).digest()
+                for at, (salt, body) in enumerate(zip(known, segment.bodies, strict=True))
+            ]
+            if any(known[at] is not None for at in segment.erased):
+                raise ValueError(f"segment {segment.number} still holds the salt of a deleted record")
+        nodes = chunk_nodes(leaves(self._shard, segment.first, segment.runs, committed))
+        self._compare_nodes(manifest, nodes, segment.nodes or nodes[:1], lambda _: place)
 
     def _seal(self, frame: Frame) -> None:
         number = frame.header.segment
@@ -147,19 +229,32 @@ class FrameCheck:
 
     def _compare_manifest(self, manifest: Manifest, number: int, segment: _Segment) -> None:
         times = [run.received for run in segment.runs] or list(manifest.received)
+        place = segment.place(self._name, segment.first)
+        ranges = source_ranges(segment.runs)
+        self._compare_facts(manifest, number, segment, len(segment.bodies), ranges, times, place)
+
+    def _compare_facts(
+        self,
+        manifest: Manifest,
+        number: int,
+        segment: _Segment,
+        count: int,
+        ranges: tuple[tuple[int, int, int, int], ...],
+        times: Sequence[int],
+        place: Place,
+    ) -> None:
         found = {
             "shard": (manifest.shard, self._shard),
             "segment": (manifest.segment, number),
             "previous": (manifest.previous, manifest.previous if self.previous is None else self.previous),
             "first": (manifest.first, segment.first),
-            "count": (manifest.count, len(segment.bodies)),
+            "count": (manifest.count, count),
             "received": (manifest.received, (min(times), max(times))),
-            "sources": (manifest.sources, source_ranges(segment.runs)),
+            "sources": (manifest.sources, ranges),
             "drops": (manifest.drops, tuple(segment.drops)),
         }
         for field, (stated, stored) in found.items():
             if stated != stored:
-                place = segment.place(self._name, segment.first)
                 what = f"segment {number} (positions from {segment.first}): the manifest says {field} {stated}, stored is {stored}"
                 raise LedgerError(what, place=place)
 
@@ -168,18 +263,23 @@ class FrameCheck:
             raise ValueError(f"segment {manifest.segment} has not its one seed")
         known = salts.expand_whole(seal.seeds[0], len(segment.bodies))
         nodes = chunk_nodes(leaves(self._shard, segment.first, segment.runs, commitments(segment.bodies, known)))
+        self._compare_nodes(manifest, nodes, seal.nodes, lambda position: segment.place(self._name, position))
+
+    def _compare_nodes(
+        self, manifest: Manifest, nodes: Sequence[bytes], stored: Sequence[bytes], place: Callable[[int], Place]
+    ) -> None:
         if tree.root(nodes).hex() == manifest.root:
-            if nodes != seal.nodes:
+            if list(nodes) != list(stored):
                 raise ValueError(f"the stored nodes of segment {manifest.segment} are not those of its records")
             return
-        low, high = segment.first, segment.first + manifest.count
-        if tree.root(seal.nodes).hex() == manifest.root and len(nodes) == len(seal.nodes):
-            wrong = first_difference(nodes, seal.nodes)
+        low, high = manifest.first, manifest.first + manifest.count
+        if tree.root(stored).hex() == manifest.root and len(nodes) == len(stored):
+            wrong = first_difference(nodes, stored)
             low, high = low + wrong * CHUNK, min(high, low + (wrong + 1) * CHUNK)
         what = (
             f"the records at positions {low} to {high - 1} (segment {manifest.segment}) are not those that were sealed"
         )
-        raise LedgerError(what, place=segment.place(self._name, low))
+        raise LedgerError(what, place=place(low))
 
 
 def first_difference(found: Sequence[bytes], expected: Sequence[bytes]) -> int:

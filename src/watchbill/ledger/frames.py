@@ -23,17 +23,19 @@ VERSION = 1
 MAC_SIZE = 32
 NO_MAC = bytes(MAC_SIZE)
 _HEADER = struct.Struct(">2sBBIQQI")
+_KNOWN = frozenset((0x56, 0x47, 0x53, 0x45, 0x5A))
 HEADER_SIZE = _HEADER.size + 4
 MAX_PAYLOAD = 64 << 20
 
 
 class Kind(IntEnum):
-    """What a frame holds. Other numbers are kept for compressed groups (0x5A) and are refused by this version."""
+    """What a frame holds. Other numbers are refused."""
 
     VOLUME = 0x56
     GROUP = 0x47
     SEAL = 0x53
     ENTRY = 0x45
+    PACKED = 0x5A
 
 
 class Header(NamedTuple):
@@ -52,7 +54,7 @@ class Header(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A whole frame; ``signed`` is what its MAC covers beside the MAC before it."""
+    """A whole frame; ``signed`` is what its MAC covers beside the MAC before it (a packed one has SHA-256 of it instead)."""
 
     header: Header
     payload: bytes
@@ -81,7 +83,7 @@ def decode_header(data: bytes, offset: int) -> Header | None:
     if len(data) < HEADER_SIZE or zlib.crc32(data[:28]) != int.from_bytes(data[28:32], "big"):
         return None
     magic, kind, version, length, segment, position, count = _HEADER.unpack_from(data)
-    if magic != b"WB" or version != VERSION or length > MAX_PAYLOAD or kind not in set(Kind):
+    if magic != b"WB" or version != VERSION or length > MAX_PAYLOAD or kind not in _KNOWN:
         return None
     return Header(Kind(kind), length, segment, position, count, offset)
 

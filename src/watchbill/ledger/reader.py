@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from bisect import bisect_left, bisect_right
 from functools import partial
 from itertools import islice, repeat
@@ -12,7 +13,8 @@ from typing import NamedTuple
 from watchbill.core.errors import LedgerError, NotFoundError, Place
 from watchbill.ledger import frames
 from watchbill.ledger.frames import Header, Kind
-from watchbill.ledger.segment import decode_group
+from watchbill.ledger.packing import Block
+from watchbill.ledger.segment import Group, decode_group
 from watchbill.ledger.sources import SourceFacts
 from watchbill.ledger.volume import Head, VolumePath, read_opening, shard_path, volumes
 
@@ -28,6 +30,7 @@ class StoredRecord(NamedTuple):
     sequence: int
 
 
+_LOOK = 1.0  # seconds between two looks at whether a volume was packed
 _record = partial(tuple.__new__, StoredRecord)  # the fast way to make a NamedTuple from fields in order
 
 
@@ -46,20 +49,24 @@ class Reader:
         head = Head.read(self._path)
         return head.position if head else 0
 
-    def read(self, start: int, limit: int) -> list[StoredRecord]:
-        """Return up to ``limit`` records from a position on; [] at the head. An erased record has no bytes.
+    def read(self, start: int, limit: int, most_bytes: int = 1 << 62) -> list[StoredRecord]:
+        """Return up to ``limit`` records from a position on; [] at the head. Deleted ones are left out.
 
-        Raises LedgerError if they were deleted by retention or cannot be read.
+        No further group is read once ``most_bytes`` were. Raises LedgerError if they cannot be read.
         """
         head = Head.read(self._path)
         end = min(start + limit, head.position if head else 0)
         records: list[StoredRecord] = []
-        while head and start < end:
+        while head and (start < end or (not records and start < head.position)):
+            end = max(end, min(start + limit, head.position))  # all of these were deleted: go on
             index = self._index_of(start, head)
             before = start
             for header in index.groups(start):
-                records += _decode(index.fd, header, start, end, index.path)
+                records += index.records(header, start, end)
                 start = min(end, header.position + header.records)
+                most_bytes -= header.length
+                if most_bytes <= 0:
+                    end = start
                 if start >= end:
                     break
             if start == before:
@@ -69,10 +76,12 @@ class Reader:
         return records
 
     def get(self, position: int) -> StoredRecord:
-        """Return one record. Raises NotFoundError at or beyond the head."""
+        """Return one record. Raises NotFoundError at or beyond the head, or if it was deleted."""
         records = self.read(position, 1) if position >= 0 else []
         if not records:
             raise NotFoundError(f"there is no record at position {position}")
+        if records[0].position != position:
+            raise NotFoundError(f"the record at position {position} was deleted, as an entry of the log says")
         return records[0]
 
     def source(self, number: int) -> SourceFacts:
@@ -106,31 +115,27 @@ class Reader:
         while self._sources_upto < head.position:
             index = self._index_of(self._sources_upto, head)
             for header in index.groups(self._sources_upto):
-                frame = frames.read(index.fd, header)
-                at = 0
-                group = decode_group(frame.payload, header.records)
-                for run in group.runs:
-                    if run.source == 0:
-                        for raw in group.bodies(at, at + run.records):
-                            known = SourceFacts.from_registration(raw)
-                            self._sources[known.number] = known
-                    at += run.records
+                for raw in index.registrations(header):
+                    known = SourceFacts.from_registration(raw)
+                    self._sources[known.number] = known
                 self._sources_upto = header.position + header.records
 
     def _index_of(self, position: int, head: Head) -> _Index:
         """Return the index of the volume that holds a position, complete up to the head."""
-        if self._index is None or not self._index.holds(position) or self._volumes[-1].number != head.volume:
+        index = self._index
+        if index is None or not index.holds(position) or self._volumes[-1].number != head.volume or index.replaced():
             self._volumes = [volume for volume in volumes(self._path) if volume.number <= head.volume]
             at = bisect_right(self._volumes, position, key=lambda volume: volume.position) - 1
             if at < 0:
                 raise LedgerError(f"position {position} is no longer kept", place=Place(str(self._path)))
             following = self._volumes[at + 1].position if at + 1 < len(self._volumes) else None
-            if self._index is None or self._index.path != self._volumes[at].path:
+            if self._index is None or self._index.path != self._volumes[at].path or self._index.replaced():
                 self.close()
                 self._index = _Index(self._volumes[at].path)
-            self._index.limit = following
-        self._index.extend(head.end if self._index.limit is None else None)
-        return self._index
+            index = self._index
+            index.limit = following
+        index.extend(head.end if index.limit is None else None)
+        return index
 
 
 class _Index:
@@ -143,6 +148,8 @@ class _Index:
         self._groups: list[Header] = []
         self._first = int(path.name[9:25])
         self._end = 0
+        self._block: Block | None = None
+        self._looked = time.monotonic()
 
     def holds(self, position: int) -> bool:
         return self._first <= position and (self.limit is None or position < self.limit)
@@ -151,7 +158,7 @@ class _Index:
         """Index the frames up to an offset, None for all of the file."""
         for header in frames.headers(self.fd, self._end, os.fstat(self.fd).st_size if end is None else end):
             self._end = header.end
-            if header.kind == Kind.GROUP and header.records:
+            if header.kind in (Kind.GROUP, Kind.PACKED) and header.records:
                 self._groups.append(header)
 
     def groups(self, position: int) -> islice[Header]:
@@ -160,17 +167,59 @@ class _Index:
         end = None if self.limit is None else bisect_left(self._groups, self.limit, key=lambda header: header.position)
         return islice(self._groups, max(at, 0), end)
 
+    def replaced(self) -> bool:
+        """Tell whether the volume was packed since it was opened: what was deleted from it is not read any more."""
+        if self.limit is None or time.monotonic() - self._looked < _LOOK:
+            return False
+        self._looked = time.monotonic()
+        try:
+            return self.path.stat().st_ino != os.fstat(self.fd).st_ino
+        except FileNotFoundError:
+            return True
+
+    def records(self, header: Header, start: int, end: int) -> list[StoredRecord]:
+        """Return the records of a group or block that lie in [start, end). Raises LedgerError."""
+        try:
+            if header.kind == Kind.PACKED:
+                return _unpack(self._packed(header), start, end)
+            return _decode(decode_group(frames.read(self.fd, header).payload, header.records), header, start, end)
+        except ValueError as error:
+            place = Place(str(self.path), offset=header.offset)
+            raise LedgerError(str(error), place=place, mend='run "watchbill verify"') from error
+
+    def registrations(self, header: Header) -> list[bytes]:
+        """Return the records of source 0 in a group or block. Raises LedgerError."""
+        if header.kind == Kind.PACKED and all(run.source for run in self._packed(header).runs):
+            return []
+        return [
+            one.raw for one in self.records(header, header.position, header.position + header.records) if not one.source
+        ]
+
+    def _packed(self, header: Header) -> Block:
+        """Return a block; the last one is kept, with what was unpacked of it."""
+        if self._block is None or self._block.header != header:
+            self._block = Block(frames.read(self.fd, header))
+        return self._block
+
     def close(self) -> None:
         os.close(self.fd)
 
 
-def _decode(fd: int, header: Header, start: int, end: int, path: Path) -> list[StoredRecord]:
+def _unpack(block: Block, start: int, end: int) -> list[StoredRecord]:
+    """Return the records of a block that lie in [start, end). Raises ValueError."""
+    records: list[StoredRecord] = []
+    bodies = dict(block.bodies(start, end))
+    for at, (source, count, received, source_time, sequence) in block.headers():
+        low, high = max(start, at), min(end, at + count)
+        for position in range(low, high):
+            if position in bodies:
+                fields = position, bodies[position], source, received, source_time, sequence + position - at
+                records.append(_record(fields))
+    return records
+
+
+def _decode(group: Group, header: Header, start: int, end: int) -> list[StoredRecord]:
     """Return the records of a group that lie in [start, end)."""
-    try:
-        group = decode_group(frames.read(fd, header).payload, header.records)
-    except ValueError as error:
-        place = Place(str(path), offset=header.offset)
-        raise LedgerError(str(error), place=place, mend='run "watchbill verify"') from error
     records: list[StoredRecord] = []
     at = header.position
     for source, count, received, source_time, sequence in group.runs:

@@ -34,6 +34,7 @@ class State:
     previous: str
     sealed: Sources
     pending: list[PendingSegment] = field(default_factory=list)
+    began: int | None = None  # when the volume took its first records
 
 
 def recover(shard: int, path: Path, tail: TailKey, signer: Verifier, now: int) -> State | None:
@@ -186,6 +187,8 @@ class _Replay:
         group = decode_group(frame.payload, header.records)
         bodies = group.bodies(0, header.records)
         segment.restore(group.runs, group.drops, bodies)
+        if state.began is None:
+            state.began = group.runs[0].received if group.runs else segment.opened
         segment.stored(header.offset, header.end - header.offset, frame.mac)
         state.position += header.records
 

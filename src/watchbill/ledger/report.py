@@ -29,6 +29,7 @@ class ShardFacts:
     log_root: str = ""
     key: str = ""
     unsealed: int = 0
+    deleted: dict[int, int] = field(default_factory=dict)  # records without bytes, by the log entry that names them
 
 
 @dataclass(slots=True)

@@ -45,7 +45,7 @@ class Sources:
     def copy(self) -> Sources:
         return Sources(dict(self.following), dict(self.facts))
 
-    def take(self, runs: Sequence[Run], drops: Sequence[Drop], bodies: Sequence[bytes]) -> None:
+    def take(self, runs: Sequence[Run], drops: Sequence[Drop], bodies: Sequence[bytes | None]) -> None:
         """Carry on over the records of a segment. Raises ValueError if sequences do not follow on, or leave undeclared gaps."""
         at = 0
         lost = {(drop.source, drop.sequence): drop for drop in drops}
@@ -57,17 +57,32 @@ class Sources:
             self.following[run.source] = due + run.records
             if run.source == 0:
                 for raw in bodies[at : at + run.records]:
-                    self.register(SourceFacts.from_registration(raw))
+                    self.register(SourceFacts.from_registration(raw or b""))
             at += run.records
+        self._end(drops, lost)
+
+    def pass_over(self, ranges: Sequence[tuple[int, int, int, int]], drops: Sequence[Drop]) -> None:
+        """Carry on over a segment of which only the manifest is left. Raises ValueError if sequences do not follow on."""
+        lost = {(drop.source, drop.sequence): drop for drop in drops}
+        for source, first, last, records in ranges:
+            self._pass_drops(source, lost)
+            inside = [key for key in lost if key[0] == source and first < key[1] <= last]
+            missed = sum(lost.pop(key).lost for key in inside)
+            if (self.following.get(source), records + missed) != (first, last - first + 1):
+                raise ValueError(f"source {source}: sequences {first} to {last} do not follow on")
+            self.following[source] = last + 1
+        self._end(drops, lost)
+
+    def register(self, known: SourceFacts) -> None:
+        self.facts[known.number] = known
+        self.following.setdefault(known.number, 1)
+
+    def _end(self, drops: Sequence[Drop], lost: dict[tuple[int, int], Drop]) -> None:
         for source in {drop.source for drop in drops}:
             self._pass_drops(source, lost)
         if lost:
             source, sequence = min(lost)
             raise ValueError(f"source {source}: a drop at sequence {sequence} does not follow on")
-
-    def register(self, known: SourceFacts) -> None:
-        self.facts[known.number] = known
-        self.following.setdefault(known.number, 1)
 
     def _pass_drops(self, source: int, lost: dict[tuple[int, int], Drop]) -> None:
         while drop := lost.pop((source, self.following.get(source, 0)), None):

@@ -98,6 +98,18 @@ def read_opening(path: Path) -> tuple[Opening, int]:
     raise LedgerError("the volume is empty", place=Place(path.name, offset=0))
 
 
+def opening_of(volume: VolumePath) -> Opening:
+    """Return the opening of a volume, which must be the one that its name says. Raises LedgerError."""
+    with volume.path.open("rb") as file:
+        header = frames.decode_header(file.read(frames.HEADER_SIZE), 0)
+        if header is None:
+            raise LedgerError("the volume has no opening", place=Place(str(volume.path), offset=0))
+        found = Opening.decode(frames.read(file.fileno(), header), str(volume.path))
+    if (found.volume, found.position) != (volume.number, volume.position):
+        raise LedgerError("the volume is not the one that its name says", place=Place(str(volume.path), offset=0))
+    return found
+
+
 class Volume:
     """The volume that is being written. ``end`` is the durable length; writes go there and nowhere else."""
 

@@ -1,0 +1,241 @@
+"""Packed volumes: what is packed reads back, verifies, and is placed when it is damaged; a kill at any step harms nothing."""
+
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from watchbill.core.clock import SECOND
+from watchbill.core.errors import LedgerError
+from watchbill.ledger import Reader, frames, packing, verify_ledger
+from watchbill.ledger import writer as writer_module
+from watchbill.ledger.compaction import compact
+from watchbill.ledger.frames import Kind
+from watchbill.ledger.packing import Block, Sealed, encode
+from watchbill.ledger.salts import Seed
+from watchbill.ledger.segment import Run
+
+
+@pytest.fixture
+def closed(place, monkeypatch):
+    """Several closed volumes and an open one, with all kinds of bytes, and a loss."""
+    monkeypatch.setattr(writer_module, "VOLUME_BYTES", 150_000)
+    chance = random.Random(7)
+    with place.writer() as writer:
+        for n in range(60):
+            web, db = writer.source("web-01", "syslog-udp"), writer.source(f"db-{n // 20}", "http")
+            writer.append(web, [b"line %d of %d\n" % (k, n) * 8 for k in range(60)], place.clock.now(), n)
+            writer.append(db, [chance.randbytes(chance.randrange(60)) for _ in range(40)], place.clock.now())
+            if n % 7 == 0:
+                writer.drop(web, 3, "queue full")
+            writer.commit()
+            place.clock.advance(SECOND // 2)
+            writer.tick()
+    assert len(place.events()) > 3
+    return place
+
+
+def content(place):
+    reader = Reader(place.ledger, 0)
+    try:
+        return reader.read(0, 1 << 20)
+    finally:
+        reader.close()
+
+
+def headers_of(path):
+    with path.open("rb") as file:
+        return list(frames.headers(file.fileno(), 0, path.stat().st_size))
+
+
+def test_packed_volumes_read_and_verify_as_before(closed):
+    """Packing changes the files and nothing that they say; a second run has nothing to do; the writer goes on."""
+    before = content(closed)
+    packed = compact(closed.ledger, 0)
+    assert [one.volume for one in packed] == list(range(len(closed.events()) - 1))
+    assert all(one.after < one.before / 2 for one in packed)
+    assert content(closed) == before
+    assert compact(closed.ledger, 0) == []
+    with closed.writer() as writer:
+        writer.append(1, [b"after"], closed.clock.now())
+    reader = Reader(closed.ledger, 0)
+    assert [reader.get(n) for n in (0, 1, 255, 777, 2000)] == [before[n] for n in (0, 1, 255, 777, 2000)]
+    assert [known.name for known in reader.sources()] == ["web-01", "db-0", "db-1", "db-2"]
+    reader.close()
+    report = verify_ledger(closed.ledger, keys=closed.keys, workers=2)
+    assert report.ok, report.findings
+    assert report.events == len(before) + 1
+
+
+def test_a_reader_that_has_the_old_file_open_goes_on(closed):
+    """A volume that is packed under a reader gives the same records, before and after it looks again."""
+    reader = Reader(closed.ledger, 0)
+    before = reader.read(10, 5)
+    compact(closed.ledger, 0)
+    assert reader.read(10, 5) == before
+    reader._index._looked -= 2
+    assert reader.read(10, 5) == before
+    assert headers_of(reader._index.path)[1].kind in (Kind.PACKED, Kind.ENTRY)
+    reader.close()
+
+
+def test_what_cannot_be_checked_is_not_packed(closed):
+    """A damaged volume is left as it is, byte for byte, and the place is said."""
+    path = closed.events()[1]
+    data = bytearray(path.read_bytes())
+    data[data.index(b"line 7 of") + 3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(LedgerError, match="not those that were sealed") as error:
+        compact(closed.ledger, 0)
+    assert path.name in str(error.value.place)
+    assert path.read_bytes() == data
+    assert not list(path.parent.glob("*.packing"))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_flipped_bit_in_a_packed_volume_is_found_and_placed(closed, seed):
+    """Wherever the bit is: the volume's file, and the frame that holds it or the one behind."""
+    compact(closed.ledger, 0)
+    chance = random.Random(seed)
+    path = chance.choice(closed.events()[:-1])
+    data = bytearray(path.read_bytes())
+    at = chance.randrange(len(data))
+    data[at] ^= 1 << chance.randrange(8)
+    holding = next(header for header in headers_of(path) if header.offset <= at < header.end)
+    path.write_bytes(data)
+    report = verify_ledger(closed.ledger, keys=closed.keys)
+    assert not report.ok
+    assert path.name in report.findings[0].place
+    if holding.kind == Kind.PACKED and at >= holding.offset + frames.HEADER_SIZE:
+        assert f"{holding.offset}" in report.findings[0].place
+
+
+def test_a_record_that_was_changed_in_a_block_is_placed_within_256(new_place, monkeypatch):
+    """Somebody unpacks, changes a record and packs again: the verifier names the 256 records that hold it."""
+    monkeypatch.setattr(writer_module, "VOLUME_BYTES", 1)
+    place = new_place()
+    with place.writer() as writer:
+        source = writer.source("web-01", "http")
+        writer.append(source, [b"%d" % n for n in range(3000)], place.clock.now())
+        place.clock.advance(SECOND)
+        writer.tick()
+        place.clock.advance(SECOND)
+        writer.tick()
+    compact(place.ledger, 0)
+    path = place.events()[0]
+    with path.open("rb") as file:
+        found = [frames.read(file.fileno(), header) for header in headers_of(path)]
+    block = Block(found[-1])
+    segments = list(block.segments())
+    segments[0].bodies[1000] = b"forged"
+    before = b"".join(frame.signed + frame.mac for frame in found[:-1])
+    path.write_bytes(before + encode(block.entry, segments))
+    report = verify_ledger(place.ledger, keys=place.keys)
+    assert "positions 768 to 1023" in report.findings[0].what
+
+
+@given(
+    st.lists(st.lists(st.binary(max_size=12), max_size=40), min_size=1, max_size=6),
+    st.sets(st.integers(0, 30)),
+    st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_block_reads_back(lists, erased, gone):
+    """Any bytes (also ones that hold every separator), gone segments and erased records come back as they were."""
+    segments, first = [], 50
+    for number, bodies in enumerate(lists):
+        here = {at: bytes([at]) * 32 for at in sorted(erased) if at < len(bodies)}
+        left = [None if at in here else body for at, body in enumerate(bodies)]
+        half = len(bodies) // 2
+        runs = [run for run in (Run(1, half, 5, 0, 9), Run(2, len(bodies) - half, 7, 3, 1)) if run.records]
+        seeds = [Seed(1, 2, b"0123456789abcdef")]
+        if number == gone:
+            segments.append(Sealed(9 + number, first, len(bodies), gone=True))
+        else:
+            segments.append(Sealed(9 + number, first, len(bodies), runs, left, here, seeds, []))
+        first += len(bodies)
+    data = encode(33, segments)
+    header = frames.decode_header(data, 0)
+    signed = data[: -frames.MAC_SIZE]
+    frame = frames.Frame(header, signed[frames.HEADER_SIZE :], signed, data[-frames.MAC_SIZE :])
+    block = Block(frame)
+    assert (block.entry, list(block.segments()), packing.digest_is_right(frame)) == (33, segments, True)
+
+
+def test_bytes_of_every_value_are_kept_by_lengths():
+    """Where no byte is free to stand between the records, their lengths do."""
+    bodies = [bytes(range(256)), b"", b"\n"]
+    data = encode(0, [Sealed(0, 0, 3, [Run(1, 3, 1, 1, 1)], list(bodies), {}, [], [])])
+    block = Block(frames.Frame(frames.decode_header(data, 0), data[32:-32], data[:-32], data[-32:]))
+    assert (block.pieces[0].separator, block.piece(0)) == (None, bodies)
+
+
+@given(st.binary(max_size=200))
+def test_hostile_bytes_are_no_block(payload):
+    """Whatever stands in a frame of that kind: a ValueError at most."""
+    header = frames.Header(Kind.PACKED, len(payload), 0, 0, 3, 0)
+    with pytest.raises(ValueError):
+        Block(frames.Frame(header, payload, payload, b""))
+
+
+STEPS = """
+import os, signal, sys
+from pathlib import Path
+from watchbill.ledger import durable
+from watchbill.ledger.compaction import compact
+step = int(sys.argv[2])
+def count(name, real):
+    def called(*args, **kwargs):
+        global step
+        step -= 1
+        if step == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+    return called
+os.fsync = count("fsync", os.fsync)
+os.fchmod = count("fchmod", os.fchmod)
+Path.replace = count("replace", Path.replace)
+durable.sync_directory = count("directory", durable.sync_directory)
+compact(Path(sys.argv[1]), 0)
+"""
+
+
+def test_a_kill_at_any_step_of_packing_leaves_every_record(closed):
+    """SIGKILL before each fsync, rename and sync in turn: always the old file or the new one, and the next run ends it."""
+    before = content(closed)
+    for step in range(1, 200):
+        done = subprocess.run([sys.executable, "-c", STEPS, closed.ledger, str(step)], check=False)
+        assert content(closed) == before
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL
+    assert step > 5
+    assert compact(closed.ledger, 0) == []
+    assert not list(closed.events()[0].parent.glob("*.packing"))
+    report = verify_ledger(closed.ledger, keys=closed.keys)
+    assert report.ok, report.findings
+
+
+def test_two_at_once_are_refused(closed):
+    """While one process packs a shard, another is told to try again."""
+    from watchbill.ledger import compaction
+
+    with compaction._locked(closed.ledger / "shard-0000"), pytest.raises(LedgerError) as error:
+        compact(closed.ledger, 0)
+    assert error.value.retry
+
+
+def test_only_what_is_signed_is_packed(closed):
+    """A checkpoint that does not reach the end of a closed volume keeps it as it is."""
+    path = closed.ledger / "shard-0000/log/checkpoint"
+    whole = path.read_text()
+    origin, _, *rest = whole.split("\n")
+    path.write_text("\n".join([origin, "3", *rest]))
+    assert compact(closed.ledger, 0) == []
+    path.write_text(whole)
+    assert compact(closed.ledger, 0) != []
+    assert closed.events()[0].stat().st_mode & 0o777 == 0o600
