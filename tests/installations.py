@@ -55,11 +55,11 @@ class Place:
             )
             return writer.commit()
 
-    def ingest(self):
+    def ingest(self, start_judge=None):
         """An engine that begins where the stored results end, as a new process does."""
         from watchbill.flows.ingest import Ingest
 
-        return Ingest(self.data, self.config, self.catalog, self.rules, self.clock)
+        return Ingest(self.data, self.config, self.catalog, self.rules, self.clock, start_judge)
 
     def judge(self) -> int:
         """Forward what people did, judge everything and write it to the lake."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
+from itertools import count
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from watchbill.flows import ingest
+from watchbill.flows.judge import Judge
+from watchbill.flows.judge_process import JudgeGoneError, JudgeProcess
 from watchbill.ledger import Reader
 
 
@@ -83,9 +90,9 @@ if "replay" in sys.argv:
     from watchbill.core.paths import DataDir
     from watchbill.state import setup
     setup(DataDir(sys.argv[-1]))
-    from watchbill.flows import ingest
+    from watchbill.flows import ingest, lake_writer
     ingest.BATCH = 60
-    ingest._LAKE_ROWS = 200
+    lake_writer.ROWS = 200
 from watchbill.cli import main
 main()
 """
@@ -135,3 +142,98 @@ def test_kill_during_replay_changes_nothing(undisturbed, new_place, story, tmp_p
         assert process.returncode == (-signal.SIGKILL if upto else 0), (what, said)
     assert place.alerts() == wanted
     assert [position for shard, position, _ in place.searched() if shard == 0] == list(range(1, total + 1))
+
+
+class Judges:
+    """Starts judges in processes of their own, and kills the present one when it is told to."""
+
+    def __init__(self, data) -> None:
+        self.data, self.started = data, 0
+
+    def start(self) -> JudgeProcess:
+        self.started += 1
+        self.judge = JudgeProcess(self.data)
+        return self.judge
+
+    def kill(self) -> None:
+        os.kill(int((self.data.run / "judge.pid").read_text()), signal.SIGKILL)
+
+
+def test_a_judge_that_is_killed_is_followed_by_another(undisturbed, new_place, story, monkeypatch):
+    """kill -9 of the judge's process at any moment, four times: the same alerts, and every event is at rest once."""
+    monkeypatch.setattr(ingest, "BATCH", 60)
+    wanted = expected(undisturbed, new_place, story)
+    place, chance = new_place(), random.Random(3)
+    judges = Judges(place.data)
+    place.receive(*story.lines)
+    with closing(place.ingest(judges.start)) as engine:
+        due = sorted(chance.sample(range(1, 20), 4))
+        for step in count():
+            if not engine.step():
+                break
+            if step in due:
+                time.sleep(chance.random() / 20)
+                judges.kill()
+        engine.flush()
+    assert judges.started == 5
+    assert place.alerts() == wanted
+    assert [position for shard, position, _ in place.searched() if shard == 0] == list(range(1, len(story.lines) + 1))
+
+
+def test_a_judge_killed_before_it_wrote_the_lake_costs_no_event(new_place, story):
+    """What was judged and not yet at rest is read from the ledger again by the next judge."""
+    place = new_place()
+    judges = Judges(place.data)
+    place.receive(*story.lines)
+    with closing(place.ingest(judges.start)) as engine:
+        while engine.step():
+            pass
+        judges.kill()
+        engine.flush()
+    assert [position for shard, position, _ in place.searched() if shard == 0] == list(range(1, len(story.lines) + 1))
+
+
+def test_a_judge_that_never_lives_ends_the_engine(place):
+    """Starting it again and again would hide that it cannot work."""
+    place.receive("<38>Mar  5 11:00:00 db-01 sshd[1]: Server listening on 0.0.0.0 port 22.")
+    judges = Judges(place.data)
+
+    def stillborn() -> JudgeProcess:
+        judge = judges.start()
+        judges.kill()
+        return judge
+
+    with closing(place.ingest(stillborn)) as engine, pytest.raises(JudgeGoneError, match="is gone"):
+        engine.step()
+    assert 3 <= judges.started < 10
+
+
+def test_no_judge_outlives_its_engine(place):
+    """When the engine is killed, its judge ends too, and lets go of the lock."""
+    code = (
+        "import os, sys\n"
+        "from watchbill.core.paths import DataDir\n"
+        "from watchbill.flows.judge_process import JudgeProcess\n"
+        "judge = JudgeProcess(DataDir(sys.argv[1]))\n"
+        "judge.load()()\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(place.data.root)], check=False)
+    judge = Path("/proc", (place.data.run / "judge.pid").read_text())
+    deadline = time.monotonic() + 10
+    while judge.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not judge.exists()
+
+
+def test_what_a_process_hands_over_is_what_one_process_has(place, story, catalog, rules):
+    """A judgement that went through a pipe equals the one that did not."""
+    odd = '{"a": 18446744073709551615, "b": [1, {"c": null}], "d": "\u00e9", "e": 1.5}'
+    place.receive(*story.lines[:300], odd, b"\xff\x00", source="mixed")
+    judge = Judge(place.data, catalog.parsers, rules, place.clock)
+    here = judge.judge(0, 0, place.head())
+    with closing(JudgeProcess(place.data)) as other:
+        other.ask(0, 0, place.head())
+        there = other.answer()
+    assert here.events
+    assert msgspec.to_builtins(there) == msgspec.to_builtins(here)

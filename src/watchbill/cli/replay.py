@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 
 import click
 
@@ -76,13 +77,15 @@ def _judge(data: DataDir, shard: int, head: int) -> None:
     """Wait for the running engine; where none runs, be the engine until all is judged and at rest."""
     from watchbill.flows.ingest import only_engine, open_ingest
     from watchbill.lake import Lake
+    from watchbill.state.readers import queries as readers
 
     deadline = time.monotonic() + _SLOWEST_SECONDS
     lake = Lake(data.lake)
-    while lake.position(shard) < head:
-        with only_engine(data) as alone:
-            if alone:
-                open_ingest(data, Config.load(data), CLOCK).drain()
+    while min(lake.position(shard), readers.position("detect", shard)) < head:
+        with only_engine(data) as lock:
+            if lock:
+                with closing(open_ingest(data, Config.load(data), CLOCK)) as ingest:
+                    ingest.drain()
                 continue
         if time.monotonic() > deadline:
             raise WatchbillError(

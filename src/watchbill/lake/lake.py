@@ -7,18 +7,22 @@ import io
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
 from watchbill.core.errors import QueryError
 from watchbill.core.times import rfc3339
-from watchbill.lake.columns import HOT, Event, Row
+from watchbill.lake.columns import HOT, Event, Row, batch
 from watchbill.lake.duck import Duck
 from watchbill.lake.query import parse
 from watchbill.lake.results import Facets, Histogram, SearchResult
 from watchbill.lake.search import Scope, Searcher
 from watchbill.lake.table import TARGET_SIZE, EventTable
 from watchbill.lake.words import WordLists
+
+if TYPE_CHECKING:
+    from arro3.core import RecordBatch
 
 #: Seconds that a search may take before it answers with what it has; twice as many are the most it takes.
 PATIENCE = 0.5
@@ -47,7 +51,11 @@ class Lake:
         One commit; what is there already is left out, so it may be repeated after a crash. Returns the new rows.
         Commit at most once a second: each leaves a file until compaction. Raises LakeError.
         """
-        return self._table.append(shard, events, rules, upto)
+        return self.write(shard, [batch(events, rules)], upto)
+
+    def write(self, shard: int, rows: Sequence[RecordBatch], upto: int) -> int:
+        """The same for rows that were made (by ``columns.batch``) when their events were at hand."""
+        return self._table.append(shard, rows, upto)
 
     def compact(self, target_size: int = TARGET_SIZE, *, list_words_from: int = LISTED_ROWS) -> int:
         """Merge small files and list the words of those with enough rows; returns how many files went.

@@ -6,15 +6,16 @@ A reader's position is stored inside the table's own commit as a Delta applicati
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from watchbill.core.errors import LakeError
 from watchbill.lake import columns
-from watchbill.lake.columns import Event
 
 if TYPE_CHECKING:
+    from arro3.core import RecordBatch
     from deltalake import CommitProperties, DeltaTable, WriterProperties
 
 #: Files of at least this size are left alone by compaction (some 400,000 events): small enough
@@ -57,12 +58,14 @@ class EventTable:
         """The ledger position up to which this shard's events are in the table (exclusive)."""
         return int(self._fresh().transaction_version(_reader(shard)) or 0)
 
-    def append(self, shard: int, events: Sequence[Event], rules: Sequence[tuple[str, ...]], upto: int) -> int:
-        """Add events of one shard and move its position to ``upto``, in one commit; returns the rows that were new.
+    def append(self, shard: int, rows: Sequence[RecordBatch], upto: int) -> int:
+        """Add rows of one shard (of ``columns.batch``, in order of position) and move its position to ``upto``, in one
+        commit; returns how many were new.
 
         What the table has already is left out, so calling this again after a crash changes nothing.
         Raises LakeError (``retry`` true) when the storage refuses.
         """
+        from arro3.core import RecordBatchReader
         from deltalake import write_deltalake
         from deltalake.exceptions import DeltaError
 
@@ -70,13 +73,11 @@ class EventTable:
         known = int(table.transaction_version(_reader(shard)) or 0)
         if upto <= known:
             return 0
-        if known and events and events[0].position < known:
-            new = [index for index, event in enumerate(events) if event.position >= known]
-            events, rules = [events[index] for index in new], [rules[index] for index in new]
+        new = [part for batch in rows if (part := _from(batch, known)).num_rows]
         try:
             write_deltalake(
                 table,
-                columns.batch(events, rules),
+                RecordBatchReader.from_batches(columns.schema(), new),
                 mode="append",
                 # Recent files live for minutes until they are compacted: LZ4 writes five times as fast as ZSTD.
                 writer_properties=_writing("LZ4_RAW"),
@@ -89,7 +90,7 @@ class EventTable:
                 mend="see that the disk has room and the folder can be written",
                 retry=True,
             ) from error
-        return len(events)
+        return sum(batch.num_rows for batch in new)
 
     def files(self) -> list[DataFile]:
         """The files of the newest version, those with the newest events first."""
@@ -136,6 +137,14 @@ class EventTable:
                 mend="move the folder away and let it be rebuilt from the ledger, or restore it",
             ) from error
         return self._table
+
+
+def _from(rows: RecordBatch, position: int) -> RecordBatch:
+    """The rows from a position on."""
+    places = rows.column("position")
+    if not position or not rows.num_rows or places[0].as_py() >= position:
+        return rows
+    return rows.slice(bisect_left(range(rows.num_rows), position, key=lambda at: places[at].as_py()))
 
 
 def _reader(shard: int) -> str:

@@ -67,6 +67,20 @@ class Tally:
             if host:
                 self._host(host, times).sources.add((batch.name, parser))
 
+    def merge(self, sources: Iterable[SourceBatch], hosts: Iterable[HostBatch]) -> None:
+        """Count what another tally took, of events that come after those counted here."""
+        for new in sources:
+            known = self._sources.setdefault((new.shard, new.number), new)
+            if known is not new:
+                _add(known, new)
+        for host in hosts:
+            seen = self._hosts.setdefault(host.name, host)
+            if seen is not host:
+                seen.events += host.events
+                seen.first_time = min(seen.first_time, host.first_time)
+                seen.last_time = max(seen.last_time, host.last_time)
+                seen.sources |= host.sources
+
     def take(self) -> tuple[list[SourceBatch], list[HostBatch]]:
         """What was counted, for ``actions.observe``; counting begins anew."""
         taken = list(self._sources.values()), list(self._hosts.values())
@@ -94,6 +108,20 @@ class Tally:
             return False
         self._told[shard, number, what] = position
         return True
+
+
+def _add(known: SourceBatch, new: SourceBatch) -> None:
+    known.events += new.events
+    known.quarantined += new.quarantined
+    known.dropped += new.dropped
+    known.first_received = min(known.first_received, new.first_received)
+    known.last_received = max(known.last_received, new.last_received)
+    known.last_event_time = max(known.last_event_time, new.last_event_time)
+    known.format = new.format or known.format
+    known.last_error = new.last_error or known.last_error
+    known.delays = histogram.merged(known.delays, new.delays)
+    if new.least_delay is not None:
+        known.least_delay = new.least_delay if known.least_delay is None else min(known.least_delay, new.least_delay)
 
 
 def _measure(batch: SourceBatch, received: list[int], times: list[int]) -> None:
