@@ -18,8 +18,9 @@ def test_nothing_written_means_the_defaults():
 
 
 def test_default_file_lists_real_settings():
-    """Each commented line of the default file is a setting; those without a path of their own hold the default."""
-    named = [line for line in _DEFAULT.splitlines() if "files = " not in line and "rules = " not in line]
+    """Each commented line of the default file is a setting; those that give no example hold the default."""
+    examples = ("files = ", "rules = ", "witnesses = ", "timestamps = ")
+    named = [line for line in _DEFAULT.splitlines() if not any(example in line for example in examples)]
     text = "\n".join(line.removeprefix("# ") if " = " in line else line for line in named)
     assert Config.parse(text) == Config()
 
@@ -70,3 +71,16 @@ def test_any_text_is_read_or_refused(text):
         Config.parse(text)
     except ConfigError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['witnesses = [{ url = "w.example", key = "k" }]', 'witnesses = [{ url = "http://w.example" }]',
+     'timestamps = [{ url = "ftp://tsa.example" }]', 'timestamp_every = "soon"', 'verify_every = "-1d"'],
+    ids=range(5),
+)  # fmt: skip
+def test_anchors_that_cannot_work_are_refused(text):
+    """With the line, before any process starts."""
+    with pytest.raises(ConfigError) as caught:
+        Config.parse(f"[ledger]\n{text}\n")
+    assert caught.value.place.line == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from watchbill.core.clock import SECOND, FixedClock
 from watchbill.ledger import Writer
 
+sys.path.append(str(Path(__file__).parents[1]))  # pytest in importlib mode adds nothing
 START = 1_772_618_400 * SECOND
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from watchbill.core.clock import SECOND
 from watchbill.core.errors import LedgerError
 from watchbill.ledger import verify_ledger
+from watchbill.ledger.keys import NamedKeys
 from watchbill.ledger.manifest import key_entry, open_key_entry
 from watchbill.ledger.note import Verifier, public_bytes
 
@@ -125,13 +126,15 @@ def test_a_rotation_entry_needs_the_root_and_the_old_key():
     root, old, new, other = (Ed25519PrivateKey.generate() for _ in range(4))
     verifier = Verifier("watchbill-root", public_bytes(root))
     fresh, first = public_bytes(new), public_bytes(old)
-    entry = key_entry("log", root, verifier.key, fresh, (old, first))
-    assert open_key_entry(entry, verifier, "log", first) == fresh
+    second = b"s" * 1312
+    entry = key_entry("log", root, verifier.key, NamedKeys(fresh, second), old)
+    assert open_key_entry(entry, verifier, "log", first) == (fresh, second)
     for wrong in (
-        key_entry("log", other, verifier.key, fresh, (old, first)),
-        key_entry("log", root, verifier.key, fresh, (other, first)),
-        key_entry("log", root, verifier.key, fresh, None),
-        key_entry("other", root, verifier.key, fresh, (old, first)),
+        key_entry("log", other, verifier.key, NamedKeys(fresh), old),
+        key_entry("log", root, verifier.key, NamedKeys(fresh), other),
+        key_entry("log", root, verifier.key, NamedKeys(fresh), None),
+        key_entry("other", root, verifier.key, NamedKeys(fresh), old),
+        key_entry("log", root, verifier.key, NamedKeys(fresh, b"short"), old),
         entry.replace(b'"v":1', b'"v":2'),
         b'{"kind":"retention"}',
         b"[]",

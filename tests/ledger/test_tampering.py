@@ -324,7 +324,7 @@ BUNDLE_TAMPERINGS = {
     "proof": ("proof", lambda data: bytes(32) + data[32:]),
     "short proof": ("proof", lambda data: data[:-32]),
     "size": ("checkpoint", lambda data: data.replace(b"\n5\n", b"\n6\n")),
-    "signature": ("checkpoint", lambda data: data[:-20] + b"AAAA" + data[-16:]),
+    "signature": ("checkpoint", lambda data: data[:-1020] + b"AAAA" + data[-1016:]),
     "keys": ("keys.json", lambda _: b"[]"),
     "key": ("keys.json", lambda data: json.dumps([{**json.loads(data)[0], "index": 1}]).encode()),
     "member gone": ("proof", lambda _: None),

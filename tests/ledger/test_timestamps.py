@@ -1,9 +1,7 @@
 """Time stamps: made by openssl, verified by us, by openssl and by another implementation."""
 
-import importlib.util
 import subprocess
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 import rfc3161_client
@@ -11,12 +9,9 @@ from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from authority import Authority, run
 from watchbill.ledger import der, timestamps
 
-_SPEC = importlib.util.spec_from_file_location("authority", Path(__file__).with_name("authority.py"))
-authority_module = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(authority_module)
-Authority, run = authority_module.Authority, authority_module.run
 DIGEST = sha256(b"a checkpoint").digest()
 KEYS = {
     "p256": ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"), "p384": ("ec", "-pkeyopt", "ec_paramgen_curve:P-384"),

@@ -136,6 +136,37 @@ class DetectConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessConfig:
+    """A witness that cosigns the ledger's head: its address, and its key as it prints it (a vkey)."""
+
+    url: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityConfig:
+    """A time stamping authority (RFC 3161)."""
+
+    url: str
+    #: A name for people and for the token's file; empty: the address's host.
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerConfig:
+    """What makes the ledger's head known elsewhere, and how often all of it is verified."""
+
+    #: Asked once a minute, when the ledger has grown.
+    witnesses: tuple[WitnessConfig, ...] = ()
+    timestamps: tuple[AuthorityConfig, ...] = ()
+    timestamp_every: str = "1h"
+    #: Every record is hashed again within this time; what changes on disk is looked at within a minute anyway.
+    verify_every: str = "1d"
+    #: Let anybody read heads, hashes and manifests (no records) at /ledger/SHARD/, as witnesses and monitors do.
+    publish: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All of it. Read it with ``Config.load``."""
 
@@ -149,6 +180,7 @@ class Config:
     tls: TlsConfig = field(default_factory=TlsConfig)
     collect: CollectConfig = field(default_factory=CollectConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
+    ledger: LedgerConfig = field(default_factory=LedgerConfig)
 
     @classmethod
     def load(cls, data: DataDir, environ: Mapping[str, str] | None = None) -> Config:
@@ -183,10 +215,19 @@ def _check(config: Config, reader: _Reader) -> None:
         raise reader.error(
             ("timezone",), f"{config.timezone!r} is no time zone", 'write an IANA name such as "Europe/Oslo"'
         ) from None
-    try:
-        parse_duration(config.detect.lateness)
-    except WatchbillError as error:
-        raise reader.error(("detect", "lateness"), error.what, error.mend) from None
+    for name, text in (
+        (("detect", "lateness"), config.detect.lateness),
+        (("ledger", "timestamp_every"), config.ledger.timestamp_every),
+        (("ledger", "verify_every"), config.ledger.verify_every),
+    ):
+        try:
+            parse_duration(text)
+        except WatchbillError as error:
+            raise reader.error(name, error.what, error.mend) from None
+    for key, others in (("witnesses", config.ledger.witnesses), ("timestamps", config.ledger.timestamps)):
+        for other in others:
+            if not re.match(r"https?://[^/?#\s]+", other.url):
+                raise reader.error(("ledger", key), f"{other.url!r} is no address", 'write url = "https://…"')
     if config.database and not re.match(r"postgres(ql)?://", config.database):
         mend = 'write "postgresql://user:password@host/name", or leave it out for SQLite'
         raise reader.error(("database",), "only PostgreSQL can be named here", mend)
@@ -364,4 +405,11 @@ _DEFAULT = """\
 [detect]
 # rules = ["/etc/watchbill/rules"]
 # lateness = "10m"
+
+[ledger]                       # keep its head elsewhere, too: docs/ledger.md
+# witnesses = [{ url = "https://witness.example", key = "witness.example/w1+24b5d9fe+BP0X…" }]
+# timestamps = [{ url = "https://tsa.example/tsr", name = "tsa" }]
+# timestamp_every = "1h"
+# verify_every = "1d"
+# publish = false              # heads and hashes for anybody at /ledger/SHARD/
 """

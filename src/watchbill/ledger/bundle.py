@@ -18,16 +18,18 @@ from typing import IO, Any
 from watchbill.core import canonical
 from watchbill.core.errors import LedgerError, NotFoundError, Place
 from watchbill.core.times import rfc3339
-from watchbill.ledger import frames, tree
+from watchbill.ledger import frames, packing, tree
 from watchbill.ledger.check import FrameCheck
-from watchbill.ledger.frames import Frame, Kind
-from watchbill.ledger.keys import fingerprint, open_root_public
+from watchbill.ledger.deletions import Deletions
+from watchbill.ledger.frames import Kind
+from watchbill.ledger.keys import NamedKeys, fingerprint, open_root_public
 from watchbill.ledger.manifest import Manifest, open_key_entry
-from watchbill.ledger.note import Checkpoint, Verifier, b64, open_note, unb64
+from watchbill.ledger.note import Checkpoint, Verifier, b64, unb64
+from watchbill.ledger.packing import Block
 from watchbill.ledger.reader import Reader
 from watchbill.ledger.report import Report, ShardFacts
 from watchbill.ledger.tiles import TileReader, pack_entry, split_bundle
-from watchbill.ledger.verify import is_manifest, judge_root
+from watchbill.ledger.verify import check_signatures, is_deletion, is_manifest, judge_root
 from watchbill.ledger.volume import read_opening, shard_path, shards, volumes
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -46,7 +48,7 @@ Take the fingerprint from somewhere else than this file: it is what ties the pro
 bundle.json            what this bundle holds
 root.pub               the root's public key
 shard-N/checkpoint     the signed head of the log (C2SP tlog-checkpoint)
-shard-N/keys.json      the log's key entries, with inclusion proofs
+shard-N/keys.json      the log's key entries and deletions, with inclusion proofs
 shard-N/entries        the manifests of the segments (C2SP tlog-tiles entry bundle)
 shard-N/proof          hashes that lead from the entries to the head (RFC 6962)
 shard-N/frames         the records themselves
@@ -112,14 +114,14 @@ def _export_shard(path: Path, shard: int, archive: zipfile.ZipFile, start: int, 
     known = {str(facts.number): [facts.name, facts.transport, facts.facts] for facts in Reader(path, shard).sources()}
     _add(archive, f"{name}/sources.json", canonical.dumps(known))
     with archive.open(_info(f"{name}/frames"), "w", force_zip64=True) as file:
-        for frame in _frames_between(folder, low, high, first, last):
-            file.write(frame.signed + frame.mac)
+        for data in _frames_between(folder, low, high, first, last):
+            file.write(data)
     manifests = [Manifest.decode(entry) for entry in entries if is_manifest(entry)]
     events = sum(manifest.count for manifest in manifests)
     return {"shard": shard, "first": first, "end": last, "segments": len(manifests), "events": events}
 
 
-def _frames_between(folder: Path, low: int, high: int, first: int, last: int) -> Iterator[Frame]:
+def _frames_between(folder: Path, low: int, high: int, first: int, last: int) -> Iterator[bytes]:
     """Give the frames of the segments [low, high], and those of the log entries [first, last)."""
     found = volumes(folder)
     openings = [read_opening(volume.path) for volume in found]
@@ -129,16 +131,22 @@ def _frames_between(folder: Path, low: int, high: int, first: int, last: int) ->
             continue
         index = opening.log_size
         with volume.path.open("rb") as file:
-            for header in frames.headers(file.fileno(), start, volume.path.stat().st_size):
+            for header in frames.headers(file.fileno(), start, os.fstat(file.fileno()).st_size):
                 if index >= last:
                     return
+                if header.kind == Kind.PACKED:
+                    block = Block(frames.read(file.fileno(), header))
+                    index += len(block.parts)
+                    yield from packing.cut(block, first, last)
+                    continue
                 if header.kind == Kind.GROUP:
                     inside = low <= header.segment <= min(high, upto - 1)
                 else:
                     inside = first <= index
                     index += 1
                 if inside:
-                    yield frames.read(file.fileno(), header)
+                    frame = frames.read(file.fileno(), header)
+                    yield frame.signed + frame.mac
 
 
 def verify_bundle(bundle: Path, root_fingerprint: str | None = None) -> Report:
@@ -178,15 +186,15 @@ def _check_shard(archive: zipfile.ZipFile, root: Verifier, shard: int, first: in
         signed = Checkpoint.parse(note)
         facts.origin, facts.log_size, facts.log_root = signed.origin, signed.size, signed.root.hex()
         at = "keys.json"
-        key = _check_keys(json.loads(archive.read(f"{name}/{at}")), root, signed)
-        facts.key = fingerprint(key)
+        key, deletions = _check_keys(json.loads(archive.read(f"{name}/{at}")), root, signed, shard)
+        facts.key = fingerprint(key.key)
         at = "checkpoint"
-        open_note(note, Verifier(signed.origin, key))
+        check_signatures(note, signed.origin, key, report)
         at = "entries"
         entries = list(_split_all(archive.read(f"{name}/{at}")))
         _check_entries(first, entries, archive.read(f"{name}/proof"), signed)
         at = "frames"
-        report.shards[-1] = _check_frames(archive, name, shard, first, entries, facts)
+        report.shards[-1] = _check_frames(archive, name, shard, first, entries, facts, deletions)
     except LedgerError as error:
         report.wrong(error.place or f"{name}/{at}", error.what)
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError, RecursionError) as error:
@@ -200,19 +208,25 @@ def _check_entries(first: int, entries: list[bytes], proof: bytes, signed: Check
         raise ValueError("the manifests are not those of the signed log")
 
 
-def _check_keys(items: list[dict[str, Any]], root: Verifier, signed: Checkpoint) -> bytes:
-    """Return the key that signs at the checkpoint. Raises ValueError."""
-    key: bytes | None = None
+def _check_keys(
+    items: list[dict[str, Any]], root: Verifier, signed: Checkpoint, shard: int
+) -> tuple[NamedKeys, Deletions]:
+    """Return the keys that sign at the checkpoint, and what was deleted. Raises ValueError."""
+    key: NamedKeys | None = None
+    deletions = Deletions()
     for item in items:
         entry, proof = unb64(item["entry"]), [unb64(node) for node in item["proof"]]
         if key is None and item["index"] != 0:
             raise ValueError("the first key entry is not the log's first entry")
         if tree.root_from_range(item["index"], [tree.leaf_hash(entry)], signed.size, proof) != signed.root:
-            raise ValueError(f"the key entry {item['index']} is not in the signed log")
-        key = open_key_entry(entry, root, signed.origin, key)
+            raise ValueError(f"the entry {item['index']} is not in the signed log")
+        if is_deletion(entry):
+            deletions.take(item["index"], entry, shard)
+            continue
+        key = open_key_entry(entry, root, signed.origin, key.key if key else None)
     if key is None:
         raise ValueError("there is no key entry")
-    return key
+    return key, deletions
 
 
 def _split_all(data: bytes) -> Iterator[bytes]:
@@ -223,12 +237,22 @@ def _split_all(data: bytes) -> Iterator[bytes]:
 
 
 def _check_frames(
-    archive: zipfile.ZipFile, name: str, shard: int, first: int, entries: list[bytes], facts: ShardFacts
+    archive: zipfile.ZipFile,
+    name: str,
+    shard: int,
+    first: int,
+    entries: list[bytes],
+    facts: ShardFacts,
+    deletions: Deletions,
 ) -> ShardFacts:
     """Hash every record again. Raises LedgerError."""
     place = f"{name}/frames"
     check = FrameCheck(
-        shard, place, lambda index: entries[index - first] if index < first + len(entries) else None, lambda _: None
+        shard,
+        place,
+        lambda index: entries[index - first] if index < first + len(entries) else None,
+        lambda _: None,
+        deletions,
     )
     check.index = first
     with tempfile.TemporaryFile() as file:

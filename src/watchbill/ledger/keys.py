@@ -171,15 +171,16 @@ class TailKey:
         return key
 
     def advance(self, segment: int) -> None:
-        """Forget the keys of all segments before this one."""
+        """Forget the keys of all segments before this one. Raises OSError; then it can be called again."""
         if segment <= self.segment:
             return
-        self._key, self.segment = self.key(segment), segment
+        key = self.key(segment)
         fd = os.open(self.path, os.O_WRONLY)
         try:
-            os.pwrite(fd, durable.twice(self._record(segment, self._key)), 0)
+            os.pwrite(fd, durable.twice(self._record(segment, key)), 0)
         finally:
             os.close(fd)
+        self._key, self.segment = key, segment
 
     def _is_whole(self, copy: bytes) -> bool:
         return copy == self._record(*self._LAYOUT.unpack(copy)[:2])

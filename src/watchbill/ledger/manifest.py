@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from watchbill.core import canonical
 from watchbill.ledger import salts
-from watchbill.ledger.note import Verifier, b64, unb64
+from watchbill.ledger.keys import NamedKeys
+from watchbill.ledger.note import SigningKey, Verifier, b64, public_bytes, unb64
 from watchbill.ledger.segment import Drop
 
 _KEY_CONTEXT = b"watchbill key entry v1\n"
@@ -72,25 +71,34 @@ def decode_entry(entry: bytes) -> dict[str, Any]:
     return fields
 
 
-def key_entry(
-    origin: str, root: Ed25519PrivateKey, root_key: bytes, new: bytes, old: tuple[Ed25519PrivateKey, bytes] | None
-) -> bytes:
-    """Name the key that signs the log from here on: signed by the root and, in a rotation, by the key before."""
+def key_body(origin: str, root_key: bytes, new: NamedKeys, old: bytes | None) -> dict[str, Any]:
+    """Return what a key entry says, before it is signed: the log's keys from here on."""
     body = {
         "kind": "key",
         "v": 1,
         "origin": origin,
         "root": b64(root_key),
-        "key": b64(new),
-        "old": b64(old[1]) if old else None,
+        "key": b64(new.key),
+        "old": b64(old) if old else None,
     }
-    message = _KEY_CONTEXT + canonical.dumps(body)
-    by_old = b64(old[0].sign(message)) if old else None
+    return body | ({"mldsa44": b64(new.mldsa44)} if new.mldsa44 else {})
+
+
+def key_message(body: dict[str, Any]) -> bytes:
+    """Return the bytes that the root and the old key sign."""
+    return _KEY_CONTEXT + canonical.dumps({name: value for name, value in body.items() if name != "signatures"})
+
+
+def key_entry(origin: str, root: SigningKey, root_key: bytes, new: NamedKeys, old: SigningKey | None) -> bytes:
+    """Name the keys that sign the log from here on: signed by the root and, in a rotation, by the key before."""
+    body = key_body(origin, root_key, new, public_bytes(old) if old else None)
+    message = key_message(body)
+    by_old = b64(old.sign(message)) if old else None
     return canonical.dumps({**body, "signatures": {"root": b64(root.sign(message)), "old": by_old}})
 
 
-def open_key_entry(entry: bytes, root: Verifier, origin: str, current: bytes | None) -> bytes:
-    """Return the log key that a key entry names, having checked who signed it. Raises ValueError.
+def open_key_entry(entry: bytes, root: Verifier, origin: str, current: bytes | None) -> NamedKeys:
+    """Return the log keys that a key entry names, having checked who signed it. Raises ValueError.
 
     ``current`` is the log key before it, None at the log's first entry.
     """
@@ -98,18 +106,18 @@ def open_key_entry(entry: bytes, root: Verifier, origin: str, current: bytes | N
     if body.get("kind") != "key":
         raise ValueError(f"an entry of kind {body.get('kind')!r}, which this version does not know")
     try:
-        signatures = body.pop("signatures")
-        message = _KEY_CONTEXT + canonical.dumps(body)
-        new, old = unb64(body["key"]), unb64(body["old"]) if body["old"] else None
+        signatures, message = body.pop("signatures"), key_message(body)
+        new = NamedKeys(unb64(body["key"]), unb64(body["mldsa44"]) if "mldsa44" in body else None)
+        old = unb64(body["old"]) if body["old"] else None
         good = (
             (body["v"], body["origin"], unb64(body["root"])) == (1, origin, root.key)
             and old == current
-            and root.verifies(message, unb64(signatures["root"]))
+            and root.verifies(message, unb64(signatures["root"] or ""))
             and (old is None or Verifier(origin, old).verifies(message, unb64(signatures["old"])))
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"the key entry is malformed: {error}") from error
-    if not good or len(new) != 32:
+    if not good or len(new.key) != 32 or (new.mldsa44 is not None and len(new.mldsa44) != 1312):
         raise ValueError("the key entry is not signed by the root and the key before it")
     return new
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from watchbill.core.errors import LedgerError, Place
-from watchbill.ledger import frames, tree
+from watchbill.ledger import frames, parallel, tree
 from watchbill.ledger.check import FrameCheck
-from watchbill.ledger.keys import ROOT_NAME, TailKey, fingerprint, open_root_public
+from watchbill.ledger.cosign import MLDSA44, Cosigner, UncheckedError, cosignatures
+from watchbill.ledger.deletions import Deletions, Loss
+from watchbill.ledger.keys import ROOT_NAME, NamedKeys, TailKey, fingerprint, open_root_public
 from watchbill.ledger.manifest import decode_entry, open_key_entry
 from watchbill.ledger.note import Checkpoint, Verifier, open_note, unb64
 from watchbill.ledger.report import Finding, Report, ShardFacts
 from watchbill.ledger.tiles import ENTRIES, WIDTH, TileReader, tile_path
-from watchbill.ledger.volume import Head, Opening, VolumePath, shard_path, shards, volumes
+from watchbill.ledger.volume import Head, Opening, VolumePath, opening_of, shard_path, shards, volumes
 
 Progress = Callable[[int, int], None]
 _PARALLEL_BYTES = 32 << 20  # below this, starting processes costs more than it gives
@@ -55,7 +56,13 @@ def verify_ledger(
         report.open_points.append("the unsealed tail was not checked: that needs the keys folder")
     for number in chosen:
         check = _ShardCheck(shard_path(path, number), number, keys, report)
-        root = check.run(root, workers or os.cpu_count() or 1, step)
+        found, processes = len(report.findings), workers or os.cpu_count() or 1
+        stated = root
+        root = check.run(stated, processes, step)
+        if len(report.findings) > found and check.deleted_meanwhile():
+            del report.findings[found:], report.shards[-1]
+            check = _ShardCheck(shard_path(path, number), number, keys, report)
+            root = check.run(stated, processes, step)
     judge_root(report, root, root_fingerprint)
     return report
 
@@ -84,6 +91,7 @@ class _VolumeTask:
     log: Path
     signed: int
     tail: tuple[int, dict[int, bytes]]  # the first segment that has a key, and the keys
+    deletions: Deletions
 
 
 @dataclass
@@ -94,12 +102,22 @@ class _VolumeResult:
     position: int
     finding: Finding | None = None
 
+    @classmethod
+    def load(cls, fields: dict[str, Any]) -> _VolumeResult:
+        """Take it up from what a process said of it."""
+        facts = fields["facts"]
+        facts["deleted"] = {int(by): records for by, records in facts["deleted"].items()}
+        facts["received"] = tuple(facts["received"]) if facts["received"] else None
+        finding = Finding(*fields["finding"]) if fields["finding"] else None
+        return cls(**{**fields, "facts": ShardFacts(**facts), "finding": finding})
+
 
 class _ShardCheck:
     def __init__(self, path: Path, shard: int, keys: Path | None, report: Report) -> None:
         self._path, self._shard, self._keys, self._report = path, shard, keys, report
         self._log = TileReader(path / "log")
         self._facts = ShardFacts(shard)
+        self._deletions = Deletions()
 
     def run(self, root: Verifier | None, workers: int, step: Callable[[int], None]) -> Verifier | None:
         """Check it all; return the root key (the log's own word for it, if none was given)."""
@@ -122,6 +140,14 @@ class _ShardCheck:
             self._report.wrong(error.filename or self._path, f"cannot be read: {error.strerror}")
         return root
 
+    def deleted_meanwhile(self) -> bool:
+        """Tell whether the log now names records as deleted that it did not name when it was read."""
+        try:
+            size = Checkpoint.parse(self._log.checkpoint() or "").size
+            return any(is_deletion(entry) for entry in self._log.entries(self._facts.log_size, size))
+        except (LedgerError, ValueError):
+            return False
+
     def _check_log(self, note: str, root: Verifier | None) -> Verifier:
         """Check the entries against the tiles and the signed checkpoint."""
         place = Place(str(self._log.path / "checkpoint"))
@@ -129,7 +155,8 @@ class _ShardCheck:
             signed = Checkpoint.parse(note)
         except ValueError as error:
             raise LedgerError(str(error), place=place) from error
-        frontier, key, previous = tree.Frontier(), None, 0
+        frontier, previous = tree.Frontier(), 0
+        named: NamedKeys | None = None
         for index, entry in enumerate(self._log.entries(0, signed.size)):
             leaf = tree.leaf_hash(entry)
             frontier.append(leaf)
@@ -144,14 +171,19 @@ class _ShardCheck:
                 )
             if not is_manifest(entry):
                 try:
+                    if is_deletion(entry):
+                        deletion = self._deletions.take(index, entry, self._shard)
+                        if isinstance(deletion, Loss):
+                            self._report.open_points.append(told_loss(index, deletion))
+                        continue
                     root = root or Verifier(ROOT_NAME, unb64(decode_entry(entry)["root"]))
-                    key = open_key_entry(entry, root, signed.origin, key)
+                    named = open_key_entry(entry, root, signed.origin, named.key if named else None)
                 except (ValueError, KeyError, TypeError) as error:
                     raise LedgerError(f"entry {index} of the log: {error}", place=Place(str(self._log.path))) from error
-        if key is None or root is None:
+        if named is None or root is None:
             raise LedgerError("the log does not begin with a key entry", place=Place(str(self._log.path)))
         try:
-            open_note(note, Verifier(signed.origin, key))
+            check_signatures(note, signed.origin, named, self._report)
         except ValueError as error:
             raise LedgerError(f"the checkpoint: {error}", place=place) from error
         if frontier.root() != signed.root:
@@ -165,19 +197,15 @@ class _ShardCheck:
             signed.origin,
             signed.size,
             signed.root.hex(),
-            fingerprint(key),
+            fingerprint(named.key),
         )
         return root
 
     def _check_volumes(self, head: Head, tail: TailKey | None, workers: int, step: Callable[[int], None]) -> None:
         tasks = list(self._tasks(head, tail))
         size = sum(task.volume.path.stat().st_size for task in tasks)
-        parallel = min(workers, len(tasks)) if size >= _PARALLEL_BYTES else 1
-        if parallel > 1:
-            with ProcessPoolExecutor(parallel, mp_context=get_context("spawn")) as pool:
-                results = self._collect(pool.map(_check_volume, tasks), step)
-        else:
-            results = self._collect(map(_check_volume, tasks), step)
+        processes = min(workers, len(tasks)) if size >= _PARALLEL_BYTES else 1
+        results = self._collect(map(_VolumeResult.load, parallel.each(tasks, _check_in_process, processes)), step)
         if any(result.finding for result in results):
             return
         last = results[-1]
@@ -194,10 +222,12 @@ class _ShardCheck:
             if number >= len(found) or found[number].number != number:
                 raise LedgerError(f"volume {number} is missing", place=Place(str(self._path / "events")))
         kept = (tail.segment, {n: tail.key(n) for n in range(tail.segment, tail.segment + 64)}) if tail else (0, {})
-        openings = [_opening(volume) for volume in found]
+        openings = [opening_of(volume) for volume in found]
         for volume, following in zip(found, [*openings[1:], None], strict=True):
             end = None if following else head.end
-            yield _VolumeTask(self._shard, volume, end, following, self._log.path, self._facts.log_size, kept)
+            yield _VolumeTask(
+                self._shard, volume, end, following, self._log.path, self._facts.log_size, kept, self._deletions
+            )
 
     def _collect(self, found: Iterator[_VolumeResult], step: Callable[[int], None]) -> list[_VolumeResult]:
         results = []
@@ -215,8 +245,22 @@ class _ShardCheck:
             facts.segments += part.segments
             facts.dropped += part.dropped
             facts.unsealed += part.unsealed
+            for by, records in part.deleted.items():
+                facts.deleted[by] = facts.deleted.get(by, 0) + records
             facts.end_position = max(facts.end_position, part.end_position)
         return results
+
+
+def check_signatures(note: str, origin: str, named: NamedKeys, report: Report) -> None:
+    """Check a checkpoint's signature by the log's key, and the one by its second key, if it has one. Raises ValueError."""
+    open_note(note, Verifier(origin, named.key))
+    if named.mldsa44 is None:
+        return
+    try:
+        if not cosignatures(note, [Cosigner(origin, MLDSA44, named.mldsa44)]):
+            raise ValueError("the signature by the log's second key (ML-DSA-44) is missing")
+    except UncheckedError as error:
+        report.open_points.append(f"the signature by the log's second key was not checked: {error}")
 
 
 def is_manifest(entry: bytes) -> bool:
@@ -224,15 +268,20 @@ def is_manifest(entry: bytes) -> bool:
     return b'"kind":"segment"' in entry
 
 
-def _opening(volume: VolumePath) -> Opening:
-    with volume.path.open("rb") as file:
-        header = frames.decode_header(file.read(frames.HEADER_SIZE), 0)
-        if header is None:
-            raise LedgerError("the volume has no opening", place=Place(str(volume.path), offset=0))
-        found = Opening.decode(frames.read(file.fileno(), header), str(volume.path))
-    if (found.volume, found.position) != (volume.number, volume.position):
-        raise LedgerError("the volume is not the one that its name says", place=Place(str(volume.path), offset=0))
-    return found
+def is_deletion(entry: bytes) -> bool:
+    """Tell whether an entry names records that were deleted."""
+    return any(b'"kind":"%s"' % kind in entry for kind in (b"retention", b"erasure", b"loss"))
+
+
+def told_loss(index: int, loss: Loss) -> str:
+    """Say in words what an entry of kind "loss" declares."""
+    segments = sum(part.end - part.first for part in loss.parts)
+    notes = sum(count for _, count in loss.positions)
+    aside = f'; the damaged file was set aside as "{loss.file}"' if loss.file else ""
+    return (
+        f"shard {loss.shard}: entry {index} of the log declares a loss by damage to volume {loss.volume}: {segments} "
+        f"segments and {notes} unsealed records{aside}"
+    )
 
 
 class _SignedEntries:
@@ -246,30 +295,47 @@ class _SignedEntries:
         return next(self._entries) if index < self._size else None
 
 
+def check_volume(
+    shard: int, volume: VolumePath, following: Opening, log: Path, signed: int, deletions: Deletions
+) -> tuple[ShardFacts, Finding | None]:
+    """Check a closed volume by itself: what it holds, and the first thing that is wrong with it."""
+    result = _check_volume(_VolumeTask(shard, volume, None, following, log, signed, (0, {}), deletions))
+    return result.facts, result.finding
+
+
+def _check_in_process(task: _VolumeTask) -> dict[str, Any]:
+    return asdict(_check_volume(task))
+
+
 def _check_volume(task: _VolumeTask) -> _VolumeResult:
     """Check one volume by itself, from its opening to the opening of the next."""
     path, following = task.volume.path, task.following
-    opening = _opening(task.volume)
+    opening = opening_of(task.volume)
     first_key, keys = task.tail
     signed = _SignedEntries(task.log, opening.log_size, task.signed)
 
     def tail_key(segment: int) -> bytes | None:
         return keys.get(segment) if segment >= first_key else None
 
-    check = FrameCheck(task.shard, str(path), signed, tail_key)
+    upto = (following.segment, following.position) if following else (1 << 64, 1 << 64)
+    named = task.deletions.within((opening.segment, upto[0]), (opening.position, upto[1]))
+    check = FrameCheck(task.shard, str(path), signed, tail_key, named)
     check.position, check.segment, check.previous = opening.position, opening.segment, opening.previous
     check.sources, check.strict, check.index = opening.sources.copy(), True, opening.log_size
-    size = path.stat().st_size
-    result = _VolumeResult(check.facts, size, 0, 0)
+    result = _VolumeResult(check.facts, 0, 0, 0)
     try:
         _check_beginning(task, opening)
         with path.open("rb") as file:
-            fd = file.fileno()
+            fd = file.fileno()  # what is packed meanwhile takes the file's name, not the file
+            size = result.size = os.fstat(fd).st_size
             for number, frame in enumerate(frames.walk(fd, 0, size if task.end is None else task.end, str(path))):
                 if number:
                     check.take(frame)
                 if following and following.cause == "error" and check.index == following.log_size:
                     break  # the writer abandoned the rest of this volume: the next one holds it
+        if following and any(0 in part.sources for _, part in named.retentions):
+            known = following.sources.facts.items()  # registrations were lost, too: what the next volume says holds
+            check.sources.facts |= {number: facts for number, facts in known if number in check.sources.following}
         abandoned = following is not None and following.cause == "error"
         check.finish(tail=following is None or abandoned)
         if following:

@@ -10,14 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from watchbill.core.clock import SECOND, Clock
+from watchbill.core.clock import DAY, HOUR, SECOND, Clock
 from watchbill.core.errors import LedgerError, Place
-from watchbill.ledger import durable, frames, machine, tree
+from watchbill.ledger import durable, frames, machine, orders, tree
 from watchbill.ledger.keys import TailKey, open_private, open_root_public, origin
 from watchbill.ledger.manifest import Seal, key_entry
-from watchbill.ledger.note import Checkpoint, Verifier, public_bytes, sign
+from watchbill.ledger.note import Checkpoint
 from watchbill.ledger.pending import PendingSegment
 from watchbill.ledger.recovery import State, recover
+from watchbill.ledger.rotation import Signer
 from watchbill.ledger.segment import Drop, Run
 from watchbill.ledger.sources import SourceFacts, Sources
 from watchbill.ledger.tiles import Log
@@ -25,6 +26,7 @@ from watchbill.ledger.volume import VOLUME_BYTES, Head, HeadFile, Opening, Volum
 
 MAX_RECORD = 16 << 20
 MAX_WAITING = 64 << 20
+_WORTH_PACKING = 4 << 20  # a volume of this size is closed after an hour, a smaller one after a day
 _BACKLOG = 16  # full segments that may wait for a tick; then commit seals them itself, to bound the memory
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WAIT = "the records wait in memory: make space or mend the disk, then commit again (do not append them again)"
@@ -40,15 +42,17 @@ class Writer:
         self._lock, self._path, self._shard, self._keys, self._clock = lock, path, shard, keys, clock
         root = open_root_public(keys)
         self._origin = origin(root, shard)
-        self._key = open_private(keys / "log.key")
+        self._signer = Signer(path / "log", keys, self._origin)
         self._tail = TailKey.of(keys, shard, create=True)
-        state = recover(shard, path, self._tail, Verifier(self._origin, public_bytes(self._key)), clock.now())
+        state = recover(shard, path, self._tail, self._signer.verifier, clock.now())
         fresh = state is None
         if state is None:
             state = self._first(root.key)
         self._volume: Volume | None = state.volume
         self._volume_number = state.volume.number
+        self._began = state.began
         self._log, self._previous = state.log, state.previous
+        self._signer.catch_up(self._log)
         self._position, self._segment = state.position, state.segment
         self._sealed = state.sealed
         self._sources = state.sealed.copy()
@@ -60,23 +64,33 @@ class Writer:
         self._waiting = 0
         self._signed_at = 0
         self._signed_size = -1
+        self._behind: OSError | None = None  # why the head or the tail's key on disk lags
         self._head = HeadFile(path)
-        self._publish(sync=True)
-        if fresh:
-            for folder in {path, *path.parents[:2], keys, keys.parent}:
-                durable.sync_directory(folder)
-        self._sign()
+        try:
+            self._publish(sync=True)
+            self._catch_up()
+            if fresh:
+                for folder in {path, *path.parents[:2], keys, keys.parent}:
+                    durable.sync_directory(folder)
+            self._sign()
+        except BaseException:
+            state.volume.close()
+            self._head.close()
+            raise
 
     @classmethod
     def open(cls, path: Path, *, shard: int, keys: Path, clock: Clock) -> Self:
         """Open a shard (made on first use) for writing; recovers after a crash.
 
-        Raises LedgerError: with ``retry`` when another process writes the shard, without when what was
-        acknowledged is damaged.
+        Raises LedgerError: with ``retry`` when another process writes the shard or the disk refuses, without when what
+        was acknowledged is damaged.
         """
         folder = shard_path(path, shard)
-        durable.make_folder(folder / "events")
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            durable.make_folder(folder / "events")
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _cannot_open(folder, error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -89,8 +103,7 @@ class Writer:
             return cls(lock, folder, shard, keys, clock)
         except OSError as error:
             os.close(lock)
-            mend = "make space, and let this user read and write there"
-            raise LedgerError(f"cannot open: {error}", place=Place(str(folder)), mend=mend, retry=True) from error
+            raise _cannot_open(folder, error) from error
         except BaseException:
             os.close(lock)
             raise
@@ -143,6 +156,8 @@ class Writer:
             self._store(self._groups)
             self._durable = self._position
             self._waiting = 0
+            if self._began is None:
+                self._began = self._open[0].opened
             self._publish()
             full = [pending for pending in self._open if pending.full]
             if len(full) >= _BACKLOG:
@@ -151,18 +166,68 @@ class Writer:
 
     def tick(self) -> None:
         """Seal what is due (full, or a second old) and sign a checkpoint, at most one a second. Raises LedgerError."""
-        now = self._clock.now()
-        too_long = self._volume is not None and self._volume.end >= VOLUME_BYTES
+        try:
+            self._tick(self._clock.now())
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _tick(self, now: int) -> None:
+        self._catch_up()
+        too_long = self._volume is not None and self._is_to_be_closed(self._volume.end, now)
         due = [p for p in self._open if p.full or too_long or not 0 <= now - p.opened < SECOND]
         if due:
             self._seal(due)
         if too_long and not self._open:
-            try:
-                self._begin_volume("full")
-            except OSError as error:
-                raise self._refusal(error) from error
-        if not 0 <= now - self._signed_at < SECOND:
+            self._begin_volume("full")
+        self.take_orders()
+        if entry := self._signer.due(self._shard):
+            self.enter(entry)
+            self._signer.follow(entry)
             self._sign()
+            self._signer.done(self._shard)
+        elif not 0 <= now - self._signed_at < SECOND:
+            self._sign()
+
+    def take_orders(self) -> None:
+        """Enter and sign what was ordered, and close the volume, so that what it names can be deleted. Raises LedgerError."""
+        try:
+            found = list(orders.due(self._path, self._clock.now()))
+            if not found:
+                return
+            if self._open:
+                self._seal(list(self._open))
+            for _, entry in found:
+                if entry:
+                    self.enter(entry)
+            self._begin_volume("full")
+            self._sign()
+            for file, _ in found:
+                file.unlink()
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _is_to_be_closed(self, size: int, now: int) -> bool:
+        """Tell whether the volume is long enough, or old enough for its size, to be closed (and then packed)."""
+        if size >= VOLUME_BYTES:
+            return True
+        return self._began is not None and not 0 <= now - self._began < (HOUR if size >= _WORTH_PACKING else DAY)
+
+    def enter(self, entry: bytes) -> int:
+        """Add an entry that is no manifest (a key, a deletion) to the log, durably; return its index. The next checkpoint
+        covers it. Raises LedgerError.
+        """
+        self.commit()
+
+        def frame() -> tuple[bytes, Callable[[int], None]]:
+            oldest = self._open[0] if self._open else None
+            segment, position = (oldest.number, oldest.first) if oldest else (self._segment, self._position)
+            signed = frames.encode(frames.Kind.ENTRY, segment, position, 0, entry)
+            return signed + self._mac(segment, signed), lambda _: None
+
+        self._store(frame)
+        self._log.append(entry)
+        self._publish()
+        return self._log.size - 1
 
     def close(self) -> None:
         """Commit, seal and sign everything, and let go of the shard. Raises LedgerError; the shard is let go all the same."""
@@ -170,6 +235,9 @@ class Writer:
             if self._open:
                 self._seal(list(self._open))
             self._sign()
+            self._catch_up()
+        except OSError as error:
+            raise self._refusal(error) from error
         finally:
             if self._volume is not None:
                 self._volume.close()
@@ -193,7 +261,7 @@ class Writer:
         opening = Opening(self._shard, 0, 0, 0, 0, "", Sources(), None, "first")
         volume = Volume.begin(self._path, opening, self._mac(0, opening.encode()))
         root = open_private(self._keys / "root.key", create=False)
-        entry = key_entry(self._origin, root, root_key, public_bytes(self._key), None)
+        entry = key_entry(self._origin, root, root_key, self._signer.named, None)
         signed = frames.encode(frames.Kind.ENTRY, 0, 0, 0, entry)
         volume.append(signed + self._mac(0, signed))
         log = Log(self._path / "log")
@@ -290,6 +358,7 @@ class Writer:
         if self._volume is not None:
             self._volume.close()
         self._volume, self._volume_number = volume, volume.number
+        self._began = self._open[0].opened if self._open else None
         for pending in self._open:
             pending.forget_stored()
         data, stored = self._groups()
@@ -298,9 +367,32 @@ class Writer:
         self._publish(sync=True)
 
     def _publish(self, *, sync: bool = False) -> None:
-        if self._volume is not None:
-            sealed = self._open[0].number if self._open else self._segment
+        """Tell readers how far it is durable. What is durable stays so if they cannot be told: it is tried again."""
+        if self._volume is None:
+            return
+        sealed = self._open[0].number if self._open else self._segment
+        try:
             self._head.publish(Head(self._durable, self._volume.number, self._volume.end, sealed), sync=sync)
+        except OSError as error:
+            self._behind = error
+
+    def _catch_up(self) -> None:
+        """Write the head and the tail's key again if that failed. Raises OSError."""
+        if self._behind is None:
+            return
+        self._behind = None
+        self._publish(sync=True)
+        if self._behind is not None:
+            raise self._behind
+        self._advance()
+        if self._behind is not None:
+            raise self._behind
+
+    def _advance(self) -> None:
+        try:
+            self._tail.advance(self._open[0].number if self._open else self._segment)
+        except OSError as error:
+            self._behind = error
 
     def _seal(self, due: list[PendingSegment]) -> None:
         """Seal the oldest segments: read back, check and hash what the disk holds, write the seal, enter it into the log."""
@@ -330,7 +422,7 @@ class Writer:
         self._previous = previous
         self._open = self._open[len(due) :]
         self._publish()
-        self._tail.advance(due[-1].number + 1)  # after publishing: who reads this key finds the seals behind the head
+        self._advance()  # after publishing: who reads this key finds the seals behind the head
 
     def _read_back(self, pending: PendingSegment) -> list[bytes]:
         """Return the frames of a segment's groups as the disk gives them back. Raises OSError."""
@@ -348,7 +440,7 @@ class Writer:
         if self._log.size == self._signed_size:
             return
         checkpoint = Checkpoint(self._origin, self._log.size, self._log.root())
-        note = sign(checkpoint.text(), self._origin, self._key)
+        note = self._signer.sign(checkpoint, self._clock.now())
         try:
             self._log.flush()
             durable.replace(self._log.path / "checkpoint", note.encode(), lasting=False)
@@ -356,3 +448,8 @@ class Writer:
             raise self._refusal(error) from error
         self._signed_size = self._log.size
         self._signed_at = self._clock.now()
+
+
+def _cannot_open(folder: Path, error: OSError) -> LedgerError:
+    mend = "make space, and let this user read and write there"
+    return LedgerError(f"cannot open: {error}", place=Place(str(folder)), mend=mend, retry=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from django.db import transaction
 
 from watchbill.core.errors import ConflictError
-from watchbill.state.readers.models import GroupState, Position
+from watchbill.state.readers.models import GroupState, Position, SeenHead
 
 
 @transaction.atomic
@@ -55,3 +55,9 @@ def forget(name: str) -> None:
     Position.objects.filter(name__in=names).delete()
     if name == "detect":
         GroupState.objects.all().delete()
+
+
+def remember_head(shard: int, origin: str, size: int, root: str, at: int) -> None:
+    """Keep the head of a shard's log (``root`` in hex), so that a log which went back is noticed."""
+    values = {"origin": origin, "size": size, "root": root, "at": at}
+    SeenHead.objects.update_or_create(shard=shard, defaults=values)

@@ -23,3 +23,16 @@ class GroupState(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class SeenHead(models.Model):
+    """The newest head of a log that the worker saw: kept away from the ledger's own files."""
+
+    shard = models.SmallIntegerField(unique=True)
+    origin = models.CharField(max_length=255)
+    size = models.BigIntegerField()
+    root = models.CharField(max_length=64)
+    at = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.origin} {self.size}"

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from watchbill.state.readers.models import GroupState, Position
+import msgspec
+
+from watchbill.state.readers.models import GroupState, Position, SeenHead
+
+
+class KnownHead(msgspec.Struct, frozen=True):
+    """A log's head as it was seen last; ``root`` in hex."""
+
+    shard: int
+    origin: str
+    size: int
+    root: str
+    at: int
 
 
 def position(name: str, shard: int) -> int:
@@ -21,3 +33,8 @@ def states() -> Iterator[tuple[str, bytes]]:
     """All group states, for ``Detector.restore``."""
     for key, blob in GroupState.objects.values_list("key", "blob").iterator():
         yield key, bytes(blob)
+
+
+def known_heads() -> dict[int, KnownHead]:
+    """The heads of all logs as they were seen last, by shard."""
+    return {row.shard: KnownHead(row.shard, row.origin, row.size, row.root, row.at) for row in SeenHead.objects.all()}
