@@ -14,7 +14,7 @@ from watchbill.core import canonical
 from watchbill.ledger.manifest import decode_entry
 from watchbill.ledger.segment import Run
 
-RETENTION, ERASURE = "retention", "erasure"
+RETENTION, ERASURE, LOSS = "retention", "erasure", "loss"
 #: A log entry is at most 65,535 bytes; what needs more is said in several entries.
 LARGEST = 60_000
 
@@ -71,17 +71,37 @@ class Erasure:
         return replace(self, time=time)
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Records that were damaged on disk and could not be kept (see repair.py): segments whole, and, of what was not sealed
+    yet, positions [first, count] that hold a note in a lost record's place. ``file`` is where the damaged volume was
+    set aside, ``sha256`` its digest; both are empty if there was none.
+    """
+
+    shard: int
+    time: int
+    volume: int
+    file: str
+    sha256: str
+    cause: str
+    parts: tuple[Part, ...]
+    positions: tuple[tuple[int, int], ...]
+
+    def encode(self) -> bytes:
+        return canonical.dumps({"kind": LOSS, "v": 1, **asdict(self), "parts": [list(part) for part in self.parts]})
+
+
 Deletion = Retention | Erasure
 
 
-def decode(entry: bytes) -> Deletion:
-    """Read an entry of kind "retention" or "erasure". Raises ValueError."""
+def decode(entry: bytes) -> Deletion | Loss:
+    """Read an entry of kind "retention", "erasure" or "loss". Raises ValueError."""
     fields = decode_entry(entry)
     kind, version = fields.pop("kind", None), fields.pop("v", None)
-    if kind not in (RETENTION, ERASURE) or version != 1:
+    if kind not in (RETENTION, ERASURE, LOSS) or version != 1:
         raise ValueError(f"an entry of kind {kind!r}, which is no deletion that this version knows")
     try:
-        found = _retention(fields) if kind == RETENTION else _erasure(fields)
+        found = _retention(fields) if kind == RETENTION else _loss(fields) if kind == LOSS else _erasure(fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"the {kind} entry is malformed: {error}") from error
     if found.encode() != entry:
@@ -94,6 +114,12 @@ def _retention(fields: dict[str, Any]) -> Retention:
     if any(0 in part.sources for part in fields["parts"]):
         raise ValueError("the registrations of sources are never deleted")
     return Retention(**fields)
+
+
+def _loss(fields: dict[str, Any]) -> Loss:
+    fields["parts"] = tuple(Part(first, end, tuple(sources)) for first, end, sources in fields["parts"])
+    fields["positions"] = tuple((first, count) for first, count in fields["positions"])
+    return Loss(**fields)
 
 
 def _erasure(fields: dict[str, Any]) -> Erasure:
@@ -139,12 +165,12 @@ class Deletions:
     def __bool__(self) -> bool:
         return bool(self.retentions or self.erasures)
 
-    def take(self, index: int, entry: bytes, shard: int) -> Deletion:
+    def take(self, index: int, entry: bytes, shard: int) -> Deletion | Loss:
         """Take up an entry. Raises ValueError if it is malformed, or of another shard."""
         found = decode(entry)
         if found.shard != shard:
             raise ValueError(f"it deletes in shard {found.shard}")
-        if isinstance(found, Retention):
+        if not isinstance(found, Erasure):
             self.retentions += [(index, part) for part in found.parts]
         else:
             self.erasures += [(index, first, count) for first, count in found.positions]

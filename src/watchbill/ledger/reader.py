@@ -50,15 +50,14 @@ class Reader:
         return head.position if head else 0
 
     def read(self, start: int, limit: int, most_bytes: int = 1 << 62) -> list[StoredRecord]:
-        """Return up to ``limit`` records from a position on; [] at the head. Deleted ones are left out.
+        """Return the records of the next ``limit`` positions; none beyond the head. Deleted ones are left out.
 
         No further group is read once ``most_bytes`` were. Raises LedgerError if they cannot be read.
         """
         head = Head.read(self._path)
         end = min(start + limit, head.position if head else 0)
         records: list[StoredRecord] = []
-        while head and (start < end or (not records and start < head.position)):
-            end = max(end, min(start + limit, head.position))  # all of these were deleted: go on
+        while head and start < end:
             index = self._index_of(start, head)
             before = start
             for header in index.groups(start):
@@ -78,10 +77,10 @@ class Reader:
     def get(self, position: int) -> StoredRecord:
         """Return one record. Raises NotFoundError at or beyond the head, or if it was deleted."""
         records = self.read(position, 1) if position >= 0 else []
+        if not records and 0 <= position < self.head():
+            raise NotFoundError(f"the record at position {position} was deleted, as an entry of the log says")
         if not records:
             raise NotFoundError(f"there is no record at position {position}")
-        if records[0].position != position:
-            raise NotFoundError(f"the record at position {position} was deleted, as an entry of the log says")
         return records[0]
 
     def source(self, number: int) -> SourceFacts:

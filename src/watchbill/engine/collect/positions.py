@@ -79,7 +79,8 @@ class Positions:
         head = reader.head()
         at = min(starts.values(), default=head)
         numbers: dict[int, tuple[str, str] | None] = {0: None}
-        while at < head and (records := reader.read(at, 10_000)):
+        while at < head:
+            records = reader.read(at, 10_000)
             for record in records:
                 if record.source not in numbers:
                     facts = reader.source(record.source)
@@ -87,7 +88,7 @@ class Positions:
                     numbers[record.source] = named if named in starts else None
                 if (known := numbers[record.source]) and record.position >= starts[known]:
                     found[known][record.raw] += 1
-            at = records[-1].position + 1
+            at = records[-1].position + 1 if records else at + 10_000  # these were deleted
         return found
 
 
