@@ -30,7 +30,7 @@ def our_logs(root: Path) -> list[Path]:
     beats = root / "beats_filebeat"
     found = [path for part in ("system", "nginx", "apache", "auditd") for path in (beats / "oss" / part).rglob("*.log")]
     found += (beats / "x-pack" / "aws" / "cloudtrail").rglob("*.log")
-    services = ("azure", "gcp", "google_workspace", "o365", "okta", "zeek", "squid", "iptables", "coredns")
+    services = ("azure", "gcp", "google_workspace", "o365", "okta", "zeek", "squid", "iptables", "coredns", "cisco", "panw", "fortinet")
     found += [path for part in services for path in (beats / "x-pack" / part).rglob("*.log")]
     found += (root / "crowdsec_hub_tests").glob("*/*.log")
     found += (root / "fail2ban_logs" / "logs").glob("*")

@@ -59,8 +59,8 @@ def parse(line: Line) -> Event | None:
 
 def _parts(target: str, method: str) -> tuple[str, int | None, str, str]:
     if method == "CONNECT":
-        host, _, port = target.rpartition(":")
-        return (host or target).strip("[]"), connections.port_of(port), "/", ""
+        host, _, digits = target.rpartition(":")
+        return (host or target).strip("[]"), connections.port_of(digits), "/", ""
     try:
         found = urlsplit(target)
         port = found.port
