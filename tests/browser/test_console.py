@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 PAGES = (
     "/",
     "/alerts",
+    "/suppressions",
+    "/suppressions/new",
     "/events?when=all",
     "/assets",
     "/sources",

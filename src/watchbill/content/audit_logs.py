@@ -149,7 +149,9 @@ def without_port(address: str) -> str:
 def activity_of(operation: str) -> int:
     """API Activity's activity by the verb in an operation's name: create, read, update, delete, else other."""
     words = [word.lower() for word in _WORD.findall(operation[:200])]
-    found = [activity for word in words if (activity := _ACTIVITIES.get(word))]
+    # "deleted" is what "delete" did, "added" what "add" did.
+    forms = [(word, word.removesuffix("d"), word.removesuffix("ed")) for word in words]
+    found = [_ACTIVITIES[form] for one in forms for form in one if form in _ACTIVITIES]
     return found[-1] if found else ocsf.OTHER
 
 
