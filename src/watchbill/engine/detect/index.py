@@ -1,81 +1,236 @@
-"""For one field: from a value to the set of atoms that it makes true, worked out once for each distinct value."""
+"""For one field: from values to the sets of atoms that they make true, many values at a time.
+
+All literals of a field are one Aho-Corasick automaton, and all new values of a batch are one text, with a separator
+before, between and behind them. A literal that must stand at the start or the end of a value has the separator in it:
+
+    ␞cmd.exe /c dir␞powershell -enc …␞        contains "-enc"    starts with "␞cmd"    ends with "dir␞"
+
+One scan then finds what holds for thousands of values; what it costs are its hits.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
-from watchbill.engine.detect.predicates import MISSING, Predicate, holds, related, text_of
+from ahocorasick_rs import AhoCorasick, Implementation
+
+from watchbill.engine.detect.guards import FOLDS_TO_ASCII, SEPARATOR, need_of_regex
+from watchbill.engine.detect.predicates import MISSING, Predicate, compile_regex, holds, related, text_of
 
 #: A memo keeps up to two generations of this many values, each of at most this many characters.
-MEMO_VALUES = 8_192
-MEMO_CHARACTERS = 1_024
-#: From this many literals on, `contains` goes by three-character grams instead of one after the other.
-_MANY = 48
-_GRAM = 3
+MEMO_VALUES = 4_096
+MEMO_CHARACTERS = 512
+#: From this share of new values in a batch on, remembering them is not worth it; it is tried again now and then.
+_NOVEL = 0.7
+_TRY_AGAIN = 32
+_SETS = 8_192
+#: Literals of starts are looked for in so many characters; how many parts of texts are remembered, and how long ones.
+_HEAD = 24
+_PARTS = 8_192
+_PART_CHARACTERS = 128
+
+_LITERAL = {"contains", "startswith", "endswith", "equals", "guard"}
 
 Hits = frozenset[int]
 NO_HITS: Hits = frozenset()
 
 
-class FieldIndex:
-    """Finds the atoms of one field. Exact: the indexes only choose whom to ask."""
+class _Literals:
+    """All literals of one field that are compared cased, or all that are not."""
 
-    def __init__(self, atoms: Iterable[tuple[int, Predicate]]) -> None:
-        self._exact: dict[tuple[str, bool], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        self._ends: dict[tuple[str, bool, int], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        self._contains: dict[bool, list[tuple[str, int]]] = {True: [], False: []}
-        self._grams: dict[bool, dict[str, list[tuple[str, int]]]] = {True: {}, False: {}}
-        self._others: list[tuple[Callable[[str], bool], int]] = []
-        self._related: list[tuple[str, bool, int]] = []
-        missing, null = set(), set()
-        for number, predicate in atoms:
-            kind = predicate.kind
-            if kind == "exists":
-                null.add(number)
-                self._others.append((_always, number))
-            elif kind == "missing":
-                missing.add(number)
-            elif kind == "null":
-                missing.add(number)
-                null.add(number)
-            else:
-                self._add(number, predicate)
-        self.when_missing, self.when_null = frozenset(missing), frozenset(null)
-        self.when_there = frozenset(number for test, number in self._others if test is _always)
-        for cased, literals in self._contains.items():
-            if len(literals) >= _MANY:
-                self._contains[cased], self._grams[cased] = _by_grams(literals)
-        self._few_ends = {
-            (kind, cased): tuple(
-                literal for key, found in self._ends.items() if key[:2] == (kind, cased) for literal in found
-            )
-            for kind, cased, _ in self._ends
-        }
-        self._cased = any(key[1] for key in (*self._exact, *self._ends)) or bool(self._contains[True])
-        self._cased = self._cased or bool(self._grams[True])
+    def __init__(self) -> None:
+        self._numbers: dict[str, list[int]] = defaultdict(list)
+        self._found: dict[tuple[int, ...], Hits] = {}
+        self._by_pattern: list[list[int]] = []
+        self._anchors: list[tuple[bool, bool]] = []
+        self._automaton: AhoCorasick | None = None
 
-    def _add(self, number: int, predicate: Predicate) -> None:
-        kind, argument, cased = predicate.kind, predicate.argument, predicate.cased
-        if kind == "equals":
-            self._exact[kind, cased][argument].append(number)
-        elif kind in {"startswith", "endswith"}:
-            self._ends[kind, cased, len(argument)][argument].append(number)
-        elif kind == "contains":
-            self._contains[cased].append((argument, number))
-        elif kind == "field":
-            self._related.append((argument[1], cased, number))
+    def add(self, kind: str, literal: str, number: int) -> None:
+        starts = SEPARATOR if kind in {"startswith", "equals"} else ""
+        ends = SEPARATOR if kind in {"endswith", "equals"} else ""
+        self._numbers[f"{starts}{literal}{ends}"].append(number)
+
+    def build(self) -> bool:
+        """Make the automaton, once all literals are added. False when there are none."""
+        if self._numbers:
+            self._by_pattern = list(self._numbers.values())
+            self._anchors = [(text[0] == SEPARATOR, text[-1] == SEPARATOR) for text in self._numbers]
+            # Of the three forms this one is small, is built in milliseconds and is as fast where hits are rare.
+            self._automaton = AhoCorasick(self._numbers, implementation=Implementation.ContiguousNFA)
+        return bool(self._numbers)
+
+    def find(self, texts: Sequence[str]) -> list[Hits]:
+        """The atoms that hold, for each text."""
+        assert self._automaton is not None  # noqa: S101 - what is empty is not asked
+        hits = [NO_HITS] * len(texts)
+        joined = f"{SEPARATOR}{SEPARATOR.join(texts)}{SEPARATOR}"
+        found: dict[int, list[int]] = defaultdict(list)
+        if joined.count(SEPARATOR) == len(texts) + 1:
+            ends = list(accumulate((len(text) + 1 for text in texts), initial=1))
+            del ends[0]
+            at, end_of_value = 0, ends[0]
+            for pattern, _, end in self._automaton.find_matches_as_indexes(joined, overlapping=True):
+                if end > end_of_value:
+                    at = bisect_left(ends, end, at + 1)
+                    end_of_value = ends[at]
+                found[at].append(pattern)
         else:
-            self._others.append((holds(predicate), number))
+            for at, text in enumerate(texts):
+                found[at] = self._alone(f"{SEPARATOR}{text}{SEPARATOR}")
+        for at, patterns in found.items():
+            hits[at] = self._set(tuple(patterns))
+        return hits
+
+    def _alone(self, text: str) -> list[int]:
+        assert self._automaton is not None  # noqa: S101 - as above
+        return [
+            pattern
+            for pattern, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True)
+            if not (self._anchors[pattern][0] and start) and not (self._anchors[pattern][1] and end < len(text))
+        ]
+
+    def _set(self, patterns: tuple[int, ...]) -> Hits:
+        hits = self._found.get(patterns)
+        if hits is None:
+            if len(self._found) >= _SETS:
+                self._found.clear()
+            hits = frozenset(number for pattern in patterns for number in self._by_pattern[pattern])
+            if len(patterns) <= 64:
+                self._found[patterns] = hits
+        return hits
+
+
+class _Part:
+    """Literals that only look at one part of a text, such as the last component of a path: parts come again and again,
+    even where no text is like the other.
+    """
+
+    def __init__(self, part_of: Callable[[str], str]) -> None:
+        self.literals = _Literals()
+        self._part_of = part_of
+        self._known: dict[str, Hits] = {}
+
+    def find(self, texts: Sequence[str]) -> list[Hits]:
+        parts = list(map(self._part_of, texts))
+        new = list(set(parts).difference(self._known))
+        if new:
+            if len(self._known) > _PARTS:
+                self._known = {}
+                new = list(set(parts))
+            found = self.literals.find(new)
+            self._known.update(zip(new, found, strict=True))
+        hits = list(map(self._known.__getitem__, parts))
+        for part in new:
+            if len(part) > _PART_CHARACTERS:
+                del self._known[part]
+        return hits
+
+
+def _head(text: str) -> str:
+    return text[:_HEAD]
+
+
+def _last_component(text: str) -> str:
+    """From the last backslash on; literals with no backslash but at their start cannot end before it."""
+    return text[max(text.rfind("\\"), 0) :]
+
+
+def _search(pattern: str, held: Hits, texts: Sequence[str]) -> list[Hits]:
+    """Search a regex that keeps within a text in all of them at once."""
+    joined = SEPARATOR.join(texts)
+    if not joined.isascii() or joined.count(SEPARATOR) != len(texts) - 1:
+        test = holds(Predicate("regex", pattern))
+        return [held if test(text) else NO_HITS for text in texts]
+    data, search = joined.encode(), compile_regex(pattern).search
+    ends = list(accumulate(len(text) + 1 for text in texts))
+    hits = [NO_HITS] * len(texts)
+    found = search(data)
+    while found is not None:
+        at = bisect_right(ends, found.start())
+        hits[at] = held
+        found = search(data, ends[at]) if at + 1 < len(texts) else None
+    return hits
+
+
+class FieldIndex:
+    """Finds which of its atoms hold, for texts and for what is no text. Those in ``often`` hold for many."""
+
+    def __init__(self, atoms: Iterable[tuple[int, Predicate]], often: Container[int] = ()) -> None:
+        self._literals = {False: _Literals(), True: _Literals()}
+        self._heads, self._tails = _Part(_head), _Part(_last_component)
+        self._often: list[tuple[str, Hits]] = []
+        self._tests: list[tuple[Callable[[str], bool], Hits]] = []
+        self._regexes: list[tuple[str, Hits]] = []
+        self._related: list[tuple[str, bool, int]] = []
+        self._all: list[tuple[Callable[[str], bool], Hits]] = []
+        presence: dict[str, set[int]] = {"exists": set(), "missing": set(), "null": set()}
+        always, guards = set(), set()
+        for number, predicate in atoms:
+            kind, argument = predicate.kind, predicate.argument
+            if kind in presence:
+                presence[kind].add(number)
+            elif kind == "field":
+                self._related.append((argument[1], predicate.cased, number))
+            elif kind in _LITERAL and not argument and kind != "equals":
+                always.add(number)
+            else:
+                self._all.append((holds(predicate), frozenset((number,))))
+                self._add(number, predicate, number in often)
+                if kind == "guard":
+                    guards.add(number)
+        self._parts = [part for part in (self._heads, self._tails) if part.literals.build()]
+        self._whole = [(literals, cased) for cased, literals in self._literals.items() if literals.build()]
+        self.when_missing = frozenset(presence["missing"] | presence["null"])
+        self.when_null = frozenset(presence["exists"] | presence["null"])
+        self.when_there: Hits = frozenset(presence["exists"])
+        self._always: Hits = frozenset(presence["exists"] | always)
+        self._guards: Hits = frozenset(guards)
+
+    def _add(self, number: int, predicate: Predicate, often: bool) -> None:
+        kind, argument = predicate.kind, predicate.argument
+        if kind == "regex" and need_of_regex(argument).inline:
+            self._regexes.append((argument, frozenset((number,))))
+        elif kind not in _LITERAL or SEPARATOR in argument:
+            self._tests.append(self._all[-1])
+        elif predicate.cased:
+            self._literals[True].add(kind, argument, number)
+        elif kind == "startswith" and len(argument) <= _HEAD:
+            self._heads.literals.add(kind, argument, number)
+        elif kind == "endswith" and "\\" not in argument[1:]:
+            self._tails.literals.add(kind, argument, number)
+        elif often and kind in {"contains", "guard"}:
+            self._often.append((argument, frozenset((number,))))
+        else:
+            self._literals[False].add(kind, argument, number)
 
     def hits(self, text: str) -> Hits:
         """The atoms that hold for this text."""
-        found = self._literal_hits(text.lower(), False)
-        if self._cased:
-            found += self._literal_hits(text, True)
-        found += [number for test, number in self._others if test(text)]
-        return frozenset(found) if found else NO_HITS
+        return self.hits_of([text])[0]
+
+    def hits_of(self, texts: Sequence[str]) -> list[Hits]:
+        """The atoms that hold, for each of these texts."""
+        return list(map(NO_HITS.union, *self.parts_of(texts)))
+
+    def parts_of(self, texts: Sequence[str]) -> list[list[Hits]]:
+        """The same in parts, whose union it is: parts have few different sets, so that they can be remembered."""
+        folded = list(map(str.lower, texts))
+        columns = [[self._always] * len(texts)]
+        try:
+            columns += [part.find(folded) for part in self._parts]
+            columns += [literals.find(texts if cased else folded) for literals, cased in self._whole]
+        except UnicodeEncodeError:  # a lone surrogate, which the automaton does not take
+            sure = self._always | self._guards
+            return [[sure.union(*(held for test, held in self._all if test(text))) for text in texts]]
+        columns += [[held if literal in text else NO_HITS for text in folded] for literal, held in self._often]
+        columns += [[held if test(text) else NO_HITS for text in texts] for test, held in self._tests]
+        columns += [_search(pattern, held, texts) for pattern, held in self._regexes]
+        if self._guards and FOLDS_TO_ASCII in "".join(folded):
+            columns.append([self._guards if FOLDS_TO_ASCII in text else NO_HITS for text in folded])
+        return columns
 
     def hits_of_pair(self, text: str, other: str) -> Hits:
         """The atoms that hold between this field's text and another field's (fieldref)."""
@@ -86,55 +241,9 @@ class FieldIndex:
             if (related(how, text, other) if cased else related(how, low, other_low))
         )
 
-    def _ends_of(self, text: str, cased: bool) -> Iterable[tuple[tuple[str, bool, int], dict[str, list[int]]]]:
-        """The tables of starts and ends to look into. Most texts have none of a few literals, which is seen at once."""
-        starts, ends = self._few_ends.get(("startswith", cased), ()), self._few_ends.get(("endswith", cased), ())
-        few = len(starts) + len(ends) <= _MANY
-        if few and not text.startswith(starts) and not text.endswith(ends):
-            return ()
-        return self._ends.items()
-
-    def _literal_hits(self, text: str, cased: bool) -> list[int]:
-        found: list[int] = []
-        if ("equals", cased) in self._exact:
-            found += self._exact["equals", cased].get(text, ())
-        for (kind, for_case, length), by_text in self._ends_of(text, cased):
-            if for_case is cased and length <= len(text):
-                found += by_text.get(text[:length] if kind == "startswith" else text[len(text) - length :], ())
-        found += [number for literal, number in self._contains[cased] if literal in text]
-        grams = self._grams[cased]
-        if grams:
-            for gram in {text[at : at + _GRAM] for at in range(len(text) - _GRAM + 1)} & grams.keys():
-                found += [number for literal, number in grams[gram] if literal in text]
-        return found
-
-
-def _always(_text: str) -> bool:
-    return True
-
-
-def _by_grams(literals: list[tuple[str, int]]) -> tuple[list[tuple[str, int]], dict[str, list[tuple[str, int]]]]:
-    """Put each literal under the one of its grams that the fewest others have; too short ones stay in a list."""
-    counts: dict[str, int] = defaultdict(int)
-    for literal, _ in literals:
-        for gram in _grams_of(literal):
-            counts[gram] += 1
-    grams: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    short = []
-    for literal, number in literals:
-        if len(literal) < _GRAM:
-            short.append((literal, number))
-        else:
-            grams[min(_grams_of(literal), key=lambda gram: (counts[gram], gram))].append((literal, number))
-    return short, dict(grams)
-
-
-def _grams_of(literal: str) -> set[str]:
-    return {literal[at : at + _GRAM] for at in range(len(literal) - _GRAM + 1)}
-
 
 class Memo(dict[Any, Hits]):
-    """From a field's key (see ``key_of``) to its hits; bounded, whatever comes.
+    """From a field's keys (see ``key_of``) to their hits; bounded, whatever comes.
 
     Equal sets are one object, so that comparing and hashing the tuples of them is cheap.
     """
@@ -146,19 +255,41 @@ class Memo(dict[Any, Hits]):
         self._older: dict[Any, Hits] = {}
         self._known: dict[Hits, Hits] = {NO_HITS: NO_HITS}
         self._constants = {MISSING: self._one(index.when_missing), None: self._one(index.when_null)}
+        self._asked = self._new = self._direct = 0
         self.update(self._constants)
 
-    def __missing__(self, key: Any) -> Hits:
-        hits = self._older.get(key)
-        if hits is None:
-            hits = self._one(self._fresh(key))
-            if isinstance(key, str) and len(key) > MEMO_CHARACTERS:
-                return hits
-        if len(self) >= self._values:
-            self._older = dict(self)
+    @property
+    def novelty(self) -> float:
+        """Which share of the keys was new."""
+        return self._new / max(self._asked, 1)
+
+    def columns(self, keys: list[Any]) -> list[list[Hits]]:
+        """The hits of a whole column of keys, as one or several columns whose union they are."""
+        if self._direct and set(map(type, keys)) == {str}:
+            self._direct -= 1
+            return self._index.parts_of(keys)
+        new = set(keys).difference(self)
+        self._asked += len(keys)
+        if not new:
+            return [list(map(self.__getitem__, keys))]
+        self._new += len(new)
+        self._direct = _TRY_AGAIN if len(new) > max(len(keys) * _NOVEL, _TRY_AGAIN) else 0
+        return [self._with_new(new, keys)]
+
+    def _with_new(self, new: set[Any], keys: list[Any]) -> list[Hits]:
+        older = self._older
+        texts = [key for key in new if type(key) is str and key not in older]
+        for key in new.difference(texts):
+            self[key] = older[key] if key in older else self._one(self._fresh(key))
+        self.update(zip(texts, map(self._one, self._index.hits_of(texts)), strict=True) if texts else ())
+        hits = list(map(self.__getitem__, keys))
+        for key in new:
+            if (len(key) if type(key) is str else sum(map(len, key), len(key))) > MEMO_CHARACTERS:
+                del self[key]
+        if len(self) > self._values:
+            self._older = dict(self) if len(self) <= 2 * self._values else {}
             self.clear()
             self.update(self._constants)
-        self[key] = hits
         return hits
 
     def _fresh(self, key: Any) -> Hits:
@@ -167,14 +298,15 @@ class Memo(dict[Any, Hits]):
         if isinstance(key, Pair):
             return self._index.hits_of_pair(*key)
         hits = self._index.when_there  # a list: any of its items may fulfil an atom
-        for text in key:
-            hits |= self._index.hits(text)
-        return hits
+        return hits.union(*self._index.hits_of(key)) if key else hits
 
     def _one(self, hits: Hits) -> Hits:
-        if len(self._known) > self._values:
-            self._known = {NO_HITS: NO_HITS}
-        return self._known.setdefault(hits, hits)
+        known = self._known.get(hits)
+        if known is None:
+            if len(self._known) >= _SETS:
+                self._known = {NO_HITS: NO_HITS}
+            known = self._known[hits] = hits
+        return known
 
 
 class Pair(tuple[str, str]):

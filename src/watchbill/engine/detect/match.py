@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from itertools import repeat
+from operator import attrgetter
+from typing import Any, NamedTuple
 
+from watchbill.engine.detect.fields import lookup, nested
+from watchbill.engine.detect.index import key_of, pair_of
+from watchbill.engine.detect.predicates import MISSING
 from watchbill.engine.detect.program import Program
 from watchbill.engine.detect.rules import Rule
+from watchbill.engine.detect.verify import Column, fold
 from watchbill.sdk.events import Event, LogSource
 
 _MAX_ROUTES = 4_096
+_KIND = attrgetter("logsource", "class_uid")
+_KEYS = {str, type(MISSING), type(None)}
 
 
 class Match(NamedTuple):
@@ -30,17 +38,15 @@ class Matcher:
     def match(self, events: Sequence[Event]) -> list[Match]:
         """All matches of a batch, by the events' order. Quarantined events are judged like any other."""
         kinds: dict[tuple[LogSource, int], list[int]] = defaultdict(list)
-        for index, event in enumerate(events):
-            kinds[event.logsource, event.class_uid].append(index)
+        for index, kind in enumerate(map(_KIND, events)):
+            kinds[kind].append(index)
         found: list[tuple[int, str]] = []
         for kind, indexes in kinds.items():
             program = self._program(kind)
-            if program is None:
-                continue
-            names = program.run([events[index] for index in indexes])
-            found += [
-                (index, name) for index, matched in zip(indexes, names, strict=True) if matched for name in matched
-            ]
+            if program is not None:
+                chosen = events if len(kinds) == 1 else [events[index] for index in indexes]
+                names = program.run(EventColumns(chosen), len(indexes))
+                found += [(index, name) for index, matched in zip(indexes, names, strict=True) for name in matched]
         found.sort(key=_by_index)
         return [Match(name, index) for index, name in found]
 
@@ -54,6 +60,59 @@ class Matcher:
         program = Program(rules) if rules else None
         self._programs[kind] = program
         return program
+
+
+class EventColumns(dict[Column, list[Any]]):
+    """The columns of a batch of events, each made when it is first asked for."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        super().__init__()
+        self._events = events
+        self._spaces: dict[str, list[Any]] = {}
+        self._names: dict[tuple[str, str], bool] = {}
+
+    def __missing__(self, column: Column) -> list[Any]:
+        keys = fold(self[column._replace(folded=False)]) if column.folded else self._keys(column)
+        self[column] = keys
+        return keys
+
+    def _keys(self, column: Column) -> list[Any]:
+        fields = self._spaces.get(column.space)
+        if fields is None:
+            fields = self._spaces[column.space] = list(map(attrgetter(column.space), self._events))
+        if column.space == "message":
+            return fields
+        space, field = column.space, column.field
+        if column.other:
+            return [pair_of(lookup(one, field), lookup(one, column.other)) for one in fields]
+        values = list(map(dict.get, fields, repeat(field), repeat(MISSING)))
+        if "." in field and MISSING in values and any(self._has(space, prefix) for prefix in _prefixes(field)):
+            values = [
+                nested(one, field) if value is MISSING else value for one, value in zip(fields, values, strict=True)
+            ]
+        return keys_of(values)
+
+    def _has(self, space: str, name: str) -> bool:
+        """Whether any event has a field of exactly this name."""
+        known = self._names.get((space, name))
+        if known is None:
+            known = any(map(dict.__contains__, self._spaces[space], repeat(name)))
+            self._names[space, name] = known
+        return known
+
+
+def _prefixes(field: str) -> list[str]:
+    """Of "a.b.c" a.b and a: where a list or an object may hold it."""
+    parts = field.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
+
+
+def keys_of(values: list[Any]) -> list[Any]:
+    """A column of values as keys (see ``key_of``)."""
+    kinds = set(map(type, values))
+    if kinds <= _KEYS:
+        return values
+    return list(map(str if kinds == {int} else key_of, values))
 
 
 def _by_index(found: tuple[int, str]) -> int:

@@ -17,6 +17,7 @@ from watchbill.engine.detect.predicates import (
     COMPARISONS,
     ESCAPED_QUESTION,
     ESCAPED_STAR,
+    PLAIN,
     TIME_PARTS,
     Predicate,
     compile_regex,
@@ -152,7 +153,6 @@ def parse_pattern(text: str) -> str:
 
 
 _UNESCAPED = {"*": ESCAPED_STAR, "?": ESCAPED_QUESTION, "\\": "\\"}
-_PLAIN = str.maketrans({ESCAPED_STAR: "*", ESCAPED_QUESTION: "?"})
 
 
 def pattern_predicate(pattern: str, cased: bool) -> Predicate:
@@ -162,7 +162,7 @@ def pattern_predicate(pattern: str, cased: bool) -> Predicate:
     segments = (segments[0], *(part for part in segments[1:-1] if part), *segments[-1:]) if segments[1:] else segments
     if "?" in folded:
         return Predicate("glob", segments, cased)
-    plain = [segment.translate(_PLAIN) for segment in segments]
+    plain = [segment.translate(PLAIN) for segment in segments]
     if len(plain) == 1:
         return Predicate("equals", plain[0], cased)
     if len(plain) == 2:
@@ -186,7 +186,7 @@ def _placed(name: str, pattern: str) -> str:
 def _plain(name: str, pattern: str) -> str:
     if "*" in pattern or "?" in pattern:
         raise ContentError(f"the modifier {name!r} goes with no wildcards")
-    return pattern.translate(_PLAIN)
+    return pattern.translate(PLAIN)
 
 
 def _widened(name: str, pattern: str) -> str:

@@ -19,6 +19,7 @@ import msgspec
 import re2
 
 from watchbill.core.errors import ContentError
+from watchbill.engine.detect.guards import Guard, guards_of_glob, need_of_regex
 
 #: What a field is that is not there; None is a field that is there and null.
 MISSING: Final = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
@@ -39,7 +40,8 @@ class Predicate(msgspec.Struct, frozen=True):
 
     equals, startswith, endswith, contains: text (lower-cased unless cased); glob: tuple of segments, "*" between
     them, "?" within; regex: RE2 pattern; cidr: network; lt, lte, gt, gte: number; null, exists, missing: nothing;
-    minute … year: (comparison, number); field: (other field, how it compares).
+    minute … year: (comparison, number); field: (other field, how it compares). "guard" is the engine's own: a literal
+    without which another predicate of the field cannot hold (see ``guards``).
     """
 
     kind: str
@@ -92,14 +94,14 @@ def holds(predicate: Predicate) -> Callable[[str], bool]:
         return lambda text: fold(text).startswith(argument)
     if kind == "endswith":
         return lambda text: fold(text).endswith(argument)
-    if kind == "contains":
+    if kind in {"contains", "guard"}:
         return lambda text: argument in fold(text)
     if kind == "glob":
         match = glob(argument)
         return lambda text: match(fold(text))
     if kind == "regex":
-        search = compile_regex(argument).search
-        return lambda text: search(text.encode("utf-8", "replace")) is not None
+        search, allows = compile_regex(argument).search, need_of_regex(argument).allows
+        return lambda text: allows(text) and search(text.encode("utf-8", "replace")) is not None
     if kind == "cidr":
         network = ipaddress.ip_network(argument)
         return lambda text: (address := as_address(text)) is not None and address in network
@@ -109,6 +111,16 @@ def holds(predicate: Predicate) -> Callable[[str], bool]:
         return lambda text: (part := time_part(kind, text)) is not None and compare(part, number)
     compare = COMPARISONS[kind]
     return lambda text: (number := as_number(text)) is not None and compare(number, argument)
+
+
+def guards_of(predicate: Predicate) -> tuple[Guard, ...]:
+    """Sets of literals, of each of which one must stand in the lower-cased text for the predicate to hold."""
+    if predicate.kind == "regex":
+        return need_of_regex(predicate.argument).guards
+    if predicate.kind != "glob":
+        return ()
+    pieces = (piece for segment in predicate.argument for piece in segment.split("?"))
+    return guards_of_glob((piece.translate(PLAIN) for piece in pieces), predicate.cased)
 
 
 def related(how: str, left: str, right: str) -> bool:
@@ -124,6 +136,7 @@ def compile_regex(pattern: str) -> Any:
     """Compile in RE2: linear time, whatever the pattern. Raises ContentError for what RE2 refuses."""
     options = re2.Options()
     options.log_errors = False
+    options.never_capture = True  # only whether it matches is asked
     try:
         return re2.compile(pattern.encode(), options)  # type: ignore[no-untyped-call]
     except re2.error as error:
@@ -165,6 +178,7 @@ def _segment(part: str) -> str:
 #: Inside a segment an escaped wildcard is written as a private-use character, so that "?" alone is the wildcard.
 ESCAPED_STAR, ESCAPED_QUESTION = "\ue02a", "\ue03f"
 _LITERALS = {ESCAPED_STAR: "*", ESCAPED_QUESTION: "?"}
+PLAIN = str.maketrans(_LITERALS)
 
 
 @lru_cache(maxsize=4096)
@@ -181,6 +195,8 @@ def as_number(text: str) -> int | float | None:
     """The number that a text spells, else None. Long digit strings are no numbers: nobody's count needs them."""
     if len(text) > 64 or not text.isascii() or "_" in text:
         return None
+    if text.isdigit():
+        return int(text)
     try:
         return int(text)
     except ValueError:
@@ -192,18 +208,34 @@ def as_number(text: str) -> int | float | None:
     return None if number != number else number  # noqa: PLR0124 - NaN compares with nothing
 
 
-@lru_cache(maxsize=4096)
 def time_part(part: str, text: str) -> int | None:
     """Minute, hour, day, (ISO) week, month or year of a time: ISO 8601 as written, or UTC seconds, ms or ns."""
     number = as_number(text)
+    if number is None:
+        return _part_of_text(part, text)
     try:
-        if number is None:
-            moment = datetime.fromisoformat(text)
-        else:
-            scale = 1 if abs(number) < 1e11 else 1e3 if abs(number) < 1e14 else 1e9
-            moment = datetime.fromtimestamp(number / scale, UTC)
+        return _part_of_minute(part, int(number // (60 if abs(number) < 1e11 else 6e4 if abs(number) < 1e14 else 6e10)))
+    except OverflowError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _part_of_text(part: str, text: str) -> int | None:
+    try:
+        return _part(part, datetime.fromisoformat(text))
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _part_of_minute(part: str, minutes: int) -> int | None:
+    try:
+        return _part(part, datetime.fromtimestamp(minutes * 60, UTC))
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _part(part: str, moment: datetime) -> int:
     return moment.isocalendar().week if part == "week" else int(getattr(moment, part))
 
 

@@ -1,27 +1,35 @@
 """The rules for one kind of event, folded into one program that runs over a batch, column by column.
 
-field values -> (memo) sets of atoms that hold -> their tuple is the event's signature -> (memo) names of rules.
-Most of a batch goes through ``map`` and ``zip`` over dictionaries, at C speed; see docs/detection.md.
+columns of keys -> (index, memo) sets of known atoms that hold -> their tuple is the event's signature -> (memo) the
+rules that match and those that may; these few are verified on the event. See docs/detection.md.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import chain, repeat
+from typing import NamedTuple
 
-from watchbill.engine.detect.conditions import And, Expression, Not, Or
-from watchbill.engine.detect.fields import lookup, nested
-from watchbill.engine.detect.index import FieldIndex, Hits, Memo, key_of, pair_of
-from watchbill.engine.detect.predicates import MISSING, Atom, Predicate
+from watchbill.engine.detect.index import FieldIndex, Hits, Memo
+from watchbill.engine.detect.plan import Bounds, Experience, Test, bounds_of, compile_bound, is_decided, rarest
+from watchbill.engine.detect.predicates import Atom, Predicate
 from watchbill.engine.detect.rules import Rule
-from watchbill.sdk.events import Event
+from watchbill.engine.detect.verify import Check, Column, Columns, column_of, compile_check
 
-_TEXTS = {str, type(MISSING), type(None)}
 _SIGNATURES = 16_384
+#: The plan is made again with what was counted over so many events, thrice soon and then now and then.
+_COUNTED = (2_000, 4_000, 12_000)
+_PAUSE = 1_000_000
 
 Names = tuple[str, ...]
-Test = Callable[[Hits], bool]
+
+
+class Outcome(NamedTuple):
+    """What a signature says: the rules that match, and the places of those that have to be verified."""
+
+    names: Names = ()
+    open: tuple[int, ...] = ()
 
 
 class Program:
@@ -29,115 +37,100 @@ class Program:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
-        numbers: dict[Atom, int] = {}
-        columns: dict[tuple[str, str, str], list[tuple[int, Predicate]]] = defaultdict(list)
-        for rule in rules:
-            for atom in atoms_of(rule.expression):
-                if atom not in numbers:
-                    numbers[atom] = len(numbers)
-                    other = atom.predicate.argument[0] if atom.predicate.kind == "field" else ""
-                    columns[atom.space, atom.field, other].append((numbers[atom], atom.predicate))
-        self._columns = [(*key, Memo(FieldIndex(atoms)).__getitem__) for key, atoms in sorted(columns.items())]
-        self._signatures = _Signatures(rules, numbers)
+        self._experience = Experience()
+        self._promoted: set[Atom] = set()
+        self._checks: list[Check | None] = [None] * len(rules)
+        self._plans = 0
+        self._pause = 0
+        self._plan()
 
-    def run(self, events: Sequence[Event]) -> list[Names]:
-        """The names of the rules that match, for each event."""
-        spaces: dict[str, list[Any]] = {}
-        hits = []
-        for space, field, other, memo in self._columns:
-            if space not in spaces:
-                spaces[space] = _space(space, events)
-            hits.append(list(map(memo, _keys(spaces[space], space, field, other))))
-        return list(map(self._signatures.__getitem__, zip(*hits, strict=True)))
+    def _plan(self) -> None:
+        expressions = [rule.expression for rule in self.rules if rule.expression is not None]
+        self._bounds = bounds_of(expressions, self._experience, self._promoted)
+        by_column: dict[Column, list[tuple[int, Predicate]]] = defaultdict(list)
+        for atom, number in self._bounds.known.items():
+            by_column[column_of(atom)].append((number, atom.predicate))
+        self._columns = [
+            (column, Memo(FieldIndex(atoms, self._bounds.often))) for column, atoms in sorted(by_column.items())
+        ]
+        self._outcomes = _Outcomes(self.rules, self._bounds, self._experience)
+        self._counts: Counter[int] = Counter()
+        self._opened: Counter[int] = Counter()
+        self._counted = 0
+        self._plans += 1
+
+    def run(self, columns: Columns, count: int) -> list[Names]:
+        """The names of the rules that match, for each of the ``count`` events that the columns are of."""
+        hits = [part for column, memo in self._columns for part in memo.columns(columns[column])]
+        signatures = zip(*hits, strict=True) if hits else repeat((), count)
+        outcomes = list(map(self._outcomes.__getitem__, signatures))
+        names = [outcome[0] for outcome in outcomes]
+        for at, outcome in enumerate(outcomes):
+            if outcome[1]:
+                names[at] += tuple(self.rules[place].name for place in outcome.open if self._check(place)(columns, at))
+        self._learn(hits, outcomes)
+        return names
+
+    def _check(self, place: int) -> Check:
+        check = self._checks[place]
+        if check is None:
+            expression = self.rules[place].expression
+            assert expression is not None  # noqa: S101 - a program is made of detections only
+            check = self._checks[place] = compile_check(expression)
+        return check
+
+    def _learn(self, hits: list[list[Hits]], outcomes: list[Outcome]) -> None:
+        """Count what there is to learn from, and make the plan again when it is time."""
+        if self._pause > 0:
+            self._pause -= len(outcomes)
+            return
+        for column in hits:
+            self._counts.update(chain.from_iterable(column))
+        self._opened.update(chain.from_iterable(outcome.open for outcome in outcomes))
+        self._counted += len(outcomes)
+        if self._counted < _COUNTED[min(self._plans, len(_COUNTED)) - 1]:
+            return
+        self._experience.count({atom: self._counts[n] for atom, n in self._bounds.known.items()}, self._counted)
+        self._experience.verified = {place: count / self._counted for place, count in self._opened.items()}
+        self._experience.novelty |= {column: memo.novelty for column, memo in self._columns}
+        self._plan()
+        if self._plans > len(_COUNTED):
+            self._pause = _PAUSE
 
 
-class _Signatures(dict[tuple[Hits, ...], Names]):
-    """From signatures to the rules that match; only rules of which a needed atom holds are asked."""
+class _Outcomes(dict[tuple[Hits, ...], Outcome]):
+    """From signatures to outcomes; only rules of which a needed atom holds are asked."""
 
-    def __init__(self, rules: Sequence[Rule], numbers: dict[Atom, int]) -> None:
+    def __init__(self, rules: Sequence[Rule], bounds: Bounds, experience: Experience) -> None:
         super().__init__()
         self._triggered: dict[int, list[int]] = defaultdict(list)
         self._always: list[int] = []
-        self._tests: list[tuple[str, Test]] = []
+        self._rules: list[tuple[str, Test | None, bool]] = []
         for place, rule in enumerate(rules):
             assert rule.expression is not None  # noqa: S101 - a program is made of detections only
-            self._tests.append((rule.name, compile_test(rule.expression, numbers)))
-            needed = triggers(rule.expression)
+            decided = is_decided(rule.expression, bounds)
+            self._rules.append((rule.name, compile_bound(rule.expression, bounds), decided))
+            needed = rarest(rule.expression, bounds.guards, experience)
             if needed is None:
                 self._always.append(place)
-            else:
-                for atom in needed:
-                    self._triggered[numbers[atom]].append(place)
+            for atom in needed or ():
+                self._triggered[bounds.known[atom]].append(place)
 
-    def __missing__(self, signature: tuple[Hits, ...]) -> Names:
+    def __missing__(self, signature: tuple[Hits, ...]) -> Outcome:
         if len(self) >= _SIGNATURES:
             self.clear()
-        hits = frozenset().union(*signature)
+        hits: Hits = frozenset().union(*signature)
         asked = {place for number in hits for place in self._triggered.get(number, ())}.union(self._always)
-        names = tuple(name for name, test in map(self._tests.__getitem__, sorted(asked)) if test(hits))
-        self[signature] = names
-        return names
+        names, open_ = [], []
+        for place in sorted(asked):
+            name, test, decided = self._rules[place]
+            if test is None or test(hits):
+                if decided:
+                    names.append(name)
+                else:
+                    open_.append(place)
+        outcome = self[signature] = Outcome(tuple(names), tuple(open_)) if asked else _NOTHING
+        return outcome
 
 
-def _space(space: str, events: Sequence[Event]) -> list[Any]:
-    if space == "native":
-        return [event.native for event in events]
-    return [event.ocsf for event in events] if space == "ocsf" else [event.message for event in events]
-
-
-def _keys(fields: list[Any], space: str, field: str, other: str) -> list[Any]:
-    """One column of keys for the memo."""
-    if space == "message":
-        return fields
-    if other:
-        return [pair_of(lookup(one, field), lookup(one, other)) for one in fields]
-    values = [one.get(field, MISSING) for one in fields]
-    if "." in field and MISSING in values:
-        values = [nested(one, field) if value is MISSING else value for one, value in zip(fields, values, strict=True)]
-    kinds = set(map(type, values))
-    if kinds <= _TEXTS:
-        return values
-    return list(map(str if kinds == {int} else key_of, values))
-
-
-def atoms_of(expression: Expression | None) -> Iterable[Atom]:
-    """All atoms of an expression, in order of appearance."""
-    if isinstance(expression, Atom):
-        yield expression
-    elif isinstance(expression, Not):
-        yield from atoms_of(expression.item)
-    elif expression is not None:
-        for item in expression.items:
-            yield from atoms_of(item)
-
-
-def triggers(expression: Expression) -> frozenset[Atom] | None:
-    """Atoms of which at least one holds whenever the expression does; None when there is no such promise."""
-    if isinstance(expression, Atom):
-        return frozenset((expression,))
-    if isinstance(expression, Not):
-        return None
-    parts = [triggers(item) for item in expression.items]
-    sound = [part for part in parts if part is not None]
-    if isinstance(expression, And):
-        return min(sound, key=len, default=None)
-    return frozenset().union(*sound) if len(sound) == len(parts) else None
-
-
-def compile_test(expression: Expression, numbers: dict[Atom, int]) -> Test:
-    """A function that tells from the set of atoms that hold whether the expression does."""
-    if isinstance(expression, Atom):
-        number = numbers[expression]
-        return lambda hits: number in hits
-    if isinstance(expression, Not):
-        inner = compile_test(expression.item, numbers)
-        return lambda hits: not inner(hits)
-    plain = frozenset(numbers[item] for item in expression.items if isinstance(item, Atom))
-    tests = [compile_test(item, numbers) for item in expression.items if not isinstance(item, Atom)]
-    if isinstance(expression, Or):
-        if not tests:
-            return lambda hits: not plain.isdisjoint(hits)
-        return lambda hits: not plain.isdisjoint(hits) or any(test(hits) for test in tests)
-    if not tests:
-        return plain.issubset
-    return lambda hits: plain <= hits and all(test(hits) for test in tests)
+_NOTHING = Outcome()

@@ -1,0 +1,188 @@
+"""Which conditions of a set of rules are looked up for every event, and which only where a rule may hold.
+
+Literals that stand in many values are dear to look for and tell little, regexes are dear in any case. So a rule is
+bounded from above by conditions that are cheap and rare ("known" ones): where the bound does not hold, neither does the
+rule. Where it does, a rule of known conditions alone is decided, and any other is verified on the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+
+import msgspec
+
+from watchbill.engine.detect.conditions import And, Expression, Not
+from watchbill.engine.detect.index import Hits
+from watchbill.engine.detect.predicates import Atom, Predicate, guards_of
+from watchbill.engine.detect.verify import Column, column_of
+
+#: Costs in about microseconds: of a hit, of looking for one literal alone, of a regex, of another test, of verifying a
+#: rule; and what is not worth a thought.
+_HIT, _FIND, _REGEX, _TEST, _VERIFY, _LITTLE = 0.4, 0.15, 1.5, 0.8, 2.5, 0.002
+LITERAL = {"equals", "startswith", "endswith", "contains", "guard"}
+PRESENCE = {"null", "exists", "missing"}
+
+Test = Callable[[Hits], bool]
+
+
+class Experience:
+    """What was counted over events: in which share of them an atom held, a rule had to be verified, a value was new."""
+
+    def __init__(self) -> None:
+        self.verified: dict[int, float] = {}
+        self.novelty: dict[Column, float] = {}
+        self._shares: dict[Atom, float] = {}
+
+    def count(self, held: Mapping[Atom, int], events: int) -> None:
+        """Take in how often each known atom held in so many events."""
+        for atom, count in held.items():
+            self._shares[atom] = (count + 0.5) / (events + 1)
+
+    def share(self, atom: Atom) -> float:
+        found = self._shares.get(atom)
+        return _guess(atom.predicate) if found is None else found
+
+    def cost(self, atom: Atom) -> float:
+        """What it costs to look for an atom in every event, in about microseconds."""
+        kind = atom.predicate.kind
+        if kind in PRESENCE:
+            return 0.0
+        novelty = self.novelty.get(column_of(atom), 1.0)
+        if kind in LITERAL:
+            return novelty * min(_HIT * self.share(atom), _FIND)
+        return novelty * (_REGEX if kind in {"regex", "glob"} else _TEST)
+
+
+def _guess(predicate: Predicate) -> float:
+    if predicate.kind in {"equals", "startswith", "endswith"}:
+        return 0.008
+    if predicate.kind in {"contains", "guard"}:
+        length = len(predicate.argument)
+        return 0.3 if length < 4 else 0.009 if length < 6 else 0.004
+    return 0.9 if predicate.kind in PRESENCE else 0.5
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """``known``: the numbers of the atoms to look for; ``often``: those that hold for many. ``guards``: what must hold where an atom does: of each of
+    several groups any.
+    """
+
+    known: dict[Atom, int]
+    often: frozenset[int]
+    guards: dict[Atom, tuple[tuple[Atom, ...], ...]]
+
+
+def bounds_of(expressions: Sequence[Expression], experience: Experience, promoted: set[Atom]) -> Bounds:
+    """Choose the atoms to look for: the rarest that each rule needs, and whatever else is cheap and rare.
+
+    Rules that had to be verified often get more of their atoms looked for; these are added to ``promoted``.
+    """
+    atoms = dict.fromkeys(atom for expression in expressions for atom in atoms_of(expression))
+    guards = {atom: found for atom in atoms if (found := _guard_atoms(atom))}
+    known: dict[Atom, None] = {}
+    for place, expression in enumerate(expressions):
+        known.update(dict.fromkeys(rarest(expression, guards, experience) or ()))
+        saved = experience.verified.get(place, 0.0) * _VERIFY
+        if saved > _LITTLE:
+            missing = set(atoms_of(expression)) - promoted
+            if sum(map(experience.cost, missing)) < saved:
+                promoted |= missing
+    rest = chain(atoms, (atom for groups in guards.values() for group in groups for atom in group))
+    known.update(dict.fromkeys(atom for atom in rest if atom in promoted or is_cheap(atom, experience)))
+    numbers = {atom: number for number, atom in enumerate(known)}
+    often = frozenset(number for atom, number in numbers.items() if _HIT * experience.share(atom) > _FIND)
+    return Bounds(numbers, often, guards)
+
+
+def is_cheap(atom: Atom, experience: Experience) -> bool:
+    """Whether an atom is looked for even if no rule needs it; as long as nothing was counted, all literals are."""
+    return atom.predicate.kind in LITERAL and (not experience.novelty or experience.cost(atom) < _LITTLE)
+
+
+def _guard_atoms(atom: Atom) -> tuple[tuple[Atom, ...], ...]:
+    return tuple(
+        tuple(Atom(atom.space, atom.field, Predicate("guard", literal)) for literal in sorted(guard))
+        for guard in guards_of(atom.predicate)
+    )
+
+
+def rarest(
+    expression: Expression, guards: Mapping[Atom, tuple[tuple[Atom, ...], ...]], experience: Experience
+) -> tuple[Atom, ...] | None:
+    """Atoms of which at least one holds whenever the expression does, the rarest such; None: there is no promise."""
+    if isinstance(expression, Atom):
+        groups = guards.get(expression) or ((expression,),)
+        return min(groups, key=lambda group: _price(group, experience))
+    if isinstance(expression, Not):
+        return None
+    parts = [rarest(item, guards, experience) for item in expression.items]
+    sound = [part for part in parts if part is not None]
+    if isinstance(expression, And):
+        return min(sound, key=lambda part: _price(part, experience), default=None)
+    return tuple(dict.fromkeys(chain.from_iterable(sound))) if len(sound) == len(parts) else None
+
+
+def _price(atoms: Iterable[Atom], experience: Experience) -> float:
+    """What it costs to look for these, and to ask the rule where one of them holds."""
+    return sum(experience.cost(atom) + _VERIFY * experience.share(atom) for atom in atoms)
+
+
+def atoms_of(expression: Expression | None) -> Iterable[Atom]:
+    """All atoms of an expression, in order of appearance."""
+    if isinstance(expression, Atom):
+        yield expression
+    elif isinstance(expression, Not):
+        yield from atoms_of(expression.item)
+    elif expression is not None:
+        for item in expression.items:
+            yield from atoms_of(item)
+
+
+def is_decided(expression: Expression, bounds: Bounds) -> bool:
+    """Whether the known atoms alone tell if the expression holds."""
+    return all(atom in bounds.known for atom in atoms_of(expression))
+
+
+def compile_bound(expression: Expression, bounds: Bounds) -> Test | None:
+    """A function on the known atoms that hold: False says that the expression does not. None: it never says so."""
+    return _bound(expression, bounds, above=True)
+
+
+def _bound(expression: Expression, bounds: Bounds, above: bool) -> Test | None:
+    """A bound from above is true where the expression is, one from below only there; None is the trivial one."""
+    if isinstance(expression, Atom):
+        number = bounds.known.get(expression)
+        if number is not None:
+            return lambda hits: number in hits
+        groups = bounds.guards.get(expression, ()) if above else ()
+        sure = [group for group in groups if all(atom in bounds.known for atom in group)]
+        return _all_of((), [_any_of(bounds.known[atom] for atom in group) for group in sure]) if sure else None
+    if isinstance(expression, Not):
+        inner = _bound(expression.item, bounds, not above)
+        return inner and (lambda hits: not inner(hits))
+    numbers = [bounds.known[item] for item in expression.items if isinstance(item, Atom) and item in bounds.known]
+    tests = [_bound(item, bounds, above) for item in expression.items if item not in bounds.known]
+    sound = [test for test in tests if test is not None]
+    # From above, "and" may forget what it does not know and "or" may not; from below it is the other way round.
+    if len(sound) < len(tests) and isinstance(expression, And) != above:
+        return None
+    if not numbers and not sound:
+        return None
+    return (_all_of if isinstance(expression, And) else _any_of)(numbers, sound)
+
+
+def _all_of(numbers: Iterable[int], tests: Sequence[Test] = ()) -> Test:
+    wanted = frozenset(numbers)
+    if not tests:
+        return wanted.issubset
+    if not wanted and len(tests) == 1:
+        return tests[0]
+    return lambda hits: wanted <= hits and all(test(hits) for test in tests)
+
+
+def _any_of(numbers: Iterable[int], tests: Sequence[Test] = ()) -> Test:
+    wanted = frozenset(numbers)
+    if not tests:
+        return lambda hits: not wanted.isdisjoint(hits)
+    return lambda hits: not wanted.isdisjoint(hits) or any(test(hits) for test in tests)
