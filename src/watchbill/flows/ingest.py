@@ -36,11 +36,15 @@ from watchbill.engine.detect import Detector, Match, RuleSet
 from watchbill.flows import content
 from watchbill.flows.judge import Judge, Judgement
 from watchbill.flows.judge_process import JudgeGoneError, JudgePort, JudgeProcess, OwnJudge, settle_memory
+from watchbill.flows.rule_stats import editions_rules
 from watchbill.ledger import Reader, shards
+from watchbill.sdk import LogSource
 from watchbill.state.alerts import actions as alerts
 from watchbill.state.assets import actions as assets
 from watchbill.state.assets import queries as inventory
 from watchbill.state.assets.tally import Tally
+from watchbill.state.coverage import actions as coverage
+from watchbill.state.coverage.values import KindCount
 from watchbill.state.readers import actions as progress
 from watchbill.state.readers import queries as readers
 
@@ -91,6 +95,7 @@ class Ingest:
         self.data = data
         self.clock = clock
         self.rules = rules
+        self._edition = coverage.use_rules(content.digest(rules), editions_rules(rules), clock.now())
         self.detector = Detector(rules, self._criticality, parse_duration(config.detect.lateness))
         self.detector.restore(readers.states())
         self._start_judge = start_judge or partial(_own_judge, data, config, catalog, rules, clock)
@@ -184,6 +189,7 @@ class Ingest:
         with transaction.atomic():
             alerts.raise_alerts(detections, self.rules.infos, self.clock.now())
             progress.save("detect", {judgement.shard: judgement.end}, self.detector.dirty())
+            coverage.count(judgement.shard, self._edition, _by_source(judgement), _by_kind(judgement))
 
     def _store_statistics(self) -> None:
         now = self._stored_statistics = self.clock.now()
@@ -196,6 +202,7 @@ class Ingest:
     def _open(self, number: int) -> None:
         """Resume a shard where its judged events end. What the statistics lack before that is counted now."""
         position = readers.position("detect", number)
+        coverage.begin(number, position)
         counted = readers.positions(_STATISTICS).get(number)
         if counted is None:
             progress.save(_STATISTICS, {number: position})
@@ -233,6 +240,21 @@ class Ingest:
         if time.monotonic() >= self._inventory_due:
             self._criticalities = inventory.criticalities()
             self._inventory_due = time.monotonic() + _INVENTORY_SECONDS
+
+
+def _by_source(judgement: Judgement) -> list[tuple[int, int, int]]:
+    """(Source, records, quarantined); source 0 are the ledger's own records."""
+    found = [(one.number, one.events, one.quarantined) for one in judgement.sources]
+    return [(0, judgement.skipped, 0), *found] if judgement.skipped else found
+
+
+def _by_kind(judgement: Judgement) -> list[KindCount]:
+    found: dict[tuple[int, LogSource, int], list[int]] = {}
+    for kind, count in judgement.kinds:
+        counts = found.setdefault((kind.hour, kind.logsource, kind.class_uid), [0, 0])
+        counts[0] += count
+        counts[1] += 0 if kind.good else count
+    return [KindCount(hour, *source, class_uid, *counts) for (hour, source, class_uid), counts in found.items()]
 
 
 def _load_rules(data: DataDir, config: Config) -> RuleSet:

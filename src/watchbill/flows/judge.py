@@ -72,6 +72,15 @@ class _Line:
     def __init__(self, number: int, reader: Reader, normaliser: Normaliser, at: int) -> None:
         self.number, self.reader, self.normaliser, self.at = number, reader, normaliser, at
 
+    def read(self, end: int) -> list[StoredRecord]:
+        """The next records before ``end``, and at least one step towards it: records that were deleted are left out."""
+        records = self.reader.read(self.at, end - self.at, _MOST_BYTES)
+        if not records or records[-1].position >= end:
+            self.at = end
+            return [record for record in records if record.position < end]
+        self.at = records[-1].position + 1
+        return records
+
 
 class _Batch(NamedTuple):
     events: list[Event]
@@ -123,9 +132,7 @@ class Judge:
 
     def _batch(self, line: _Line, end: int) -> _Batch:
         """Read, normalise and match. Only the normaliser remembers what it has seen, so a line is read once and in order."""
-        records = line.reader.read(line.at, end - line.at, _MOST_BYTES)
-        if records:
-            line.at = records[-1].position + 1
+        records = line.read(end)
         sources, events = self._normalise(line, records)
         names: list[tuple[str, ...]] = [()] * len(events)
         for rule, at in self._matcher.match(events):
@@ -142,11 +149,10 @@ class Judge:
         """Read a shard from a position on, with what the records before it have told."""
         reader = Reader(self._data.ledger, number)
         line = _Line(number, reader, self._new_normaliser(), max(0, position - _READ_AGAIN))
-        since = reader.get(position - 1).received - MEMORY if position else 0
+        newest = reader.read(max(0, position - 1), 1)
+        since = newest[0].received - MEMORY if newest else 0
         while line.at < position:
-            records = reader.read(line.at, min(_PIECE, position - line.at), _MOST_BYTES)
-            line.at = records[-1].position + 1
-            self._normalise(line, [record for record in records if record.received >= since])
+            self._normalise(line, [one for one in line.read(min(position, line.at + _PIECE)) if one.received >= since])
         return line
 
     def _read_again(self, shard: int, start: int) -> Callable[[int], tuple[int, list[Event], list[tuple[str, ...]]]]:

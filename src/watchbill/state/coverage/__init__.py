@@ -1,0 +1,1 @@
+"""What was held against which rules, counted, and reconciled with what the ledger holds: no silent miss."""
