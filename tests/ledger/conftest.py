@@ -11,7 +11,7 @@ import pytest
 from watchbill.core.clock import SECOND, FixedClock
 from watchbill.ledger import Writer
 
-sys.path.append(str(Path(__file__).parents[1]))  # pytest in importlib mode adds nothing
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # pytest in importlib mode adds nothing
 START = 1_772_618_400 * SECOND
 
 

@@ -13,6 +13,15 @@ class Finding(NamedTuple):
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Somebody else vouches for the log's first ``size`` entries, since ``at`` (UTC nanoseconds; 0: not said)."""
+
+    by: str
+    size: int
+    at: int
+
+
 @dataclass(slots=True)
 class ShardFacts:
     """What was proven of a shard. Events count sealed and signed records; times in UTC nanoseconds of receipt."""
@@ -30,15 +39,23 @@ class ShardFacts:
     key: str = ""
     unsealed: int = 0
     deleted: dict[int, int] = field(default_factory=dict)  # records without bytes, by the log entry that names them
+    witnessed: list[Seen] = field(default_factory=list)
+    stamped: list[Seen] = field(default_factory=list)
+    held: list[Seen] = field(default_factory=list)  # checkpoints that the reader of the report had before
 
 
 @dataclass(slots=True)
 class Report:
-    """The result of a verification; ``findings`` are in the order of the ledger, the first one first."""
+    """The result of a verification; ``findings`` are in the order of the ledger, the first one first.
+
+    ``unproven`` is what the reader asked to be shown (by a witness's key, a root of time stamps, a checkpoint) and what
+    was not shown; ``open_points`` is what no check of this kind can tell.
+    """
 
     root: str = ""
     findings: list[Finding] = field(default_factory=list)
     shards: list[ShardFacts] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
     open_points: list[str] = field(default_factory=list)
 
     @property
