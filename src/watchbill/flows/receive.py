@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -48,6 +48,11 @@ from watchbill.engine.collect import (
 )
 from watchbill.engine.collect.journal import KEY as JOURNAL
 from watchbill.ledger import Reader, Writer
+from watchbill.ledger.tiles import TileReader
+from watchbill.ledger.volume import shard_path
+
+if TYPE_CHECKING:
+    from watchbill.engine.collect.push import Push
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +151,7 @@ class _Receivers:
         self._saving = asyncio.Lock()
         self._trouble = ""
         self._udp = SyslogUdp(sink, self._origins, config.syslog.host, config.syslog.udp_port)
-        self._streams = self._stream_servers()
+        self._servers: list[StreamServer | Push] = [*self._stream_servers(), *self._push_server()]
         self._door = Door(data.run / "door.sock", sink, self._origins, limit=self._limit)
 
     def _stream_servers(self) -> list[StreamServer]:
@@ -167,10 +172,24 @@ class _Receivers:
             servers.append(Relp(self._sink, self._origins, *where, limit=self._limit, tls=inside))
         return servers
 
+    def _push_server(self) -> list[Push]:
+        """HTTP push, when it has a port; what it needs is loaded only then."""
+        push = self._config.push
+        if not push.port:
+            return []
+        from watchbill.engine.collect.push import Push, Tokens
+
+        tls = Tls(tls_files(self._data, self._config, with_clients=False)) if push.wants_tls else None
+        tokens = Tokens(self._data.receivers / "tokens.json")
+        checkpoints = TileReader(shard_path(self._data.ledger, SHARD) / "log")
+        where = push.host, push.port
+        bounds = {"limit": self._limit, "max_body": push.max_body}
+        return [Push(self._sink, self._origins, where, tokens, checkpoints, tls=tls, **bounds)]
+
     async def start(self) -> None:
         self._sink.start()
         await self._door.start()
-        for server in self._streams:
+        for server in self._servers:
             self._guard(server.kind, partial(self._listen, server))
         if self._config.syslog.udp_port:
             self._guard("syslog-udp", self._listen_udp)
@@ -181,7 +200,7 @@ class _Receivers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(server.stop() for server in self._streams))
+        await asyncio.gather(*(server.stop() for server in self._servers))
         await self._udp.stop()
         self._door.stop_taking()
         committed = await self._sink.stop()
@@ -231,8 +250,8 @@ class _Receivers:
                 "ledger": {"head": self._sink.head, "queued_bytes": self._sink.queued, "trouble": self._sink.trouble},
                 "positions": {"trouble": self._trouble},
                 "connections": {
-                    "open": sum(len(server.connections) for server in self._streams),
-                    "refused": sum(server.refused + server.listener.refusals.count for server in self._streams),
+                    "open": sum(len(server.connections) for server in self._servers),
+                    "refused": sum(server.refused + server.listener.refusals.count for server in self._servers),
                 },
                 "sources": self._origins.statuses(),
                 "looked_for": [found._asdict() for found in self._found],
@@ -265,7 +284,7 @@ class _Receivers:
         task = asyncio.create_task(keep(), name=name)
         self._tasks.add(task)
 
-    async def _listen(self, server: StreamServer) -> None:
+    async def _listen(self, server: StreamServer | Push) -> None:
         try:
             await server.start()
             host, port = server.address

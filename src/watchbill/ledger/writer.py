@@ -119,6 +119,10 @@ class Writer:
             self._sources.register(known)
         return number
 
+    def following(self, source: int) -> int:
+        """Return the sequence that the source's next record will have: from 1, what was lost included."""
+        return self._sources.following[source]
+
     def append(self, source: int, raws: Sequence[bytes], received: int, source_time: int = 0) -> int:
         """Take records of one source, received together; return the position of the first. Times in UTC nanoseconds.
 

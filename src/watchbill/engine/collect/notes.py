@@ -43,3 +43,11 @@ def refused(at: int, origin: Origin, address: str, reason: str, **detail: str | 
 def replayed(at: int, origin: Origin, address: str, **detail: str | int) -> bytes:
     """A batch came again that was acknowledged long ago: no sender does that by itself."""
     return note("source.replayed", at, origin, address=address, **detail)
+
+
+def incident(event: str, at: int, **detail: int) -> bytes:
+    """Something befell the machine: its clock was set ("clock.stepped"), its disk was full ("storage.full")."""
+    thing = {"kind": "machine", "id": event.partition(".")[0]}
+    return orjson.dumps(
+        {"watchbill": 1, "event": event, "at": at, "actor": "system", "object": thing, "detail": detail}
+    )

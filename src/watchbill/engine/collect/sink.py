@@ -45,8 +45,14 @@ class Put(NamedTuple):
     done: Callable[[int], None] | None
     dropped: int = 0
     reason: str = ""
-    #: Gets the position of the first record, before ``done`` is called.
+    #: Gets the position of the first record, or of a put without records the sequence that the source's next one will
+    #: have, before ``done`` is called.
     landed: list[int] | None = None
+
+
+def _settle(future: asyncio.Future[int], head: int) -> None:
+    if not future.done():
+        future.set_result(head)
 
 
 class Sink:
@@ -152,9 +158,25 @@ class Sink:
         origin.dropped += count
         self._queue(Put(origin, (), self._clock.now(), 0, None, count, reason))
 
+    async def following(self, origin: Origin) -> int:
+        """The sequence that an origin's next record will have, behind all that was taken so far: from 1, without gaps."""
+        durable: asyncio.Future[int] = self._loop.create_future()
+        landed: list[int] = []
+        self.offer(origin, (), partial(_settle, durable), landed=landed)
+        await durable
+        return landed[0]
+
+    async def store(self, origin: Origin, raws: Sequence[bytes], cuts: Sequence[Cut] = ()) -> tuple[int, int]:
+        """Take a batch and wait until it is durable; returns the position of its first record and the durable head."""
+        durable: asyncio.Future[int] = self._loop.create_future()
+        landed: list[int] = []
+        self.offer(origin, raws, partial(_settle, durable), cuts, landed)
+        head = await durable
+        return landed[0], head
+
     def gap(self, origin: Origin, reason: str, **detail: str | int) -> None:
-        """Declare a loss of unknown size: counted as one drop, and told as an internal event."""
-        self.drop(origin, 1, reason)
+        """Declare a loss: ``missing`` records, counted as one when nobody knows. Told as an internal event, too."""
+        self.drop(origin, int(detail.get("missing", 1)), reason)
         self.note(notes.gap(self._clock.now(), origin, reason, **detail))
 
     def note(self, raw: bytes) -> None:
@@ -211,9 +233,7 @@ class Sink:
                 return False
         if not self._until_done(self._commit):
             return False
-        if self.trouble:
-            log.warning("the ledger takes records again")
-            self.trouble = ""
+        self._out_of_trouble()
         self._tell(puts)
         self._tick()
         return True
@@ -233,6 +253,8 @@ class Sink:
             self._taken += put.size
             if put.landed is not None:
                 put.landed.append(first)
+        elif put.landed is not None:
+            put.landed.append(self._writer.following(number))
 
     def _commit(self) -> None:
         self._durable = self._writer.commit()
@@ -264,11 +286,22 @@ class Sink:
             log.error("nothing can be written to the ledger, receivers wait: %s", error)
             self.trouble = str(error)
 
+    def _out_of_trouble(self) -> None:
+        if self.trouble:
+            log.warning("the ledger takes records again")
+            self.trouble = ""
+
     def _tick(self) -> None:
         try:
             self._writer.tick()
         except (OSError, WatchbillError) as error:
             self._in_trouble(error)
+        else:
+            self._out_of_trouble()
+        for event, detail in self._writer.notices():
+            log.warning("%s: %s", event, detail)
+            with contextlib.suppress(RuntimeError):  # the loop is gone: the manifest and the log say it
+                self._loop.call_soon_threadsafe(self.note, notes.incident(event, self._clock.now(), **detail))
 
     def _shut(self) -> None:
         try:

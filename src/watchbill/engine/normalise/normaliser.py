@@ -9,6 +9,7 @@ from typing import Protocol
 from watchbill.core.clock import DAY, Clock
 from watchbill.core.times import rfc3339
 from watchbill.engine.normalise.attempts import Attempts
+from watchbill.engine.normalise.envelopes import OPENERS, Letter, format_of, open_envelope
 from watchbill.engine.normalise.header import decode_line
 from watchbill.engine.normalise.journald import is_journal, journal_line
 from watchbill.engine.normalise.jsontext import Flawed, decode_object, looks_like_object
@@ -42,7 +43,9 @@ class Record(Protocol):
 
 
 class Source(Protocol):
-    """What is known of a source. Facts read here: ``format`` (a parser id), ``timezone`` (IANA), ``host``, ``address``."""
+    """What is known of a source. Facts read here: ``format`` (a parser id), ``timezone`` (IANA), ``host``,
+    ``address``, ``envelope`` ("hec", "otlp": what its records are wrapped in).
+    """
 
     @property
     def number(self) -> int: ...
@@ -57,12 +60,13 @@ class Source(Protocol):
 class _Route:
     """What is worked out once for a source."""
 
-    __slots__ = ("format", "host", "name", "parsers", "stamps")
+    __slots__ = ("envelope", "format", "host", "name", "parsers", "stamps")
 
     def __init__(self, source: Source, router: Router, timezone: str) -> None:
         facts = source.facts
         self.name = source.name
-        self.format = facts.get("format", "")
+        self.format = format_of(facts.get("format", ""))
+        self.envelope = facts.get("envelope", "")
         here = platform.node() if source.transport in {"file", "journald"} else ""
         self.host = facts.get("host") or here or facts.get("address", "")
         self.stamps = Stamps(zone(facts.get("timezone", timezone)))
@@ -72,8 +76,11 @@ class _Route:
 class Normaliser:
     """Makes exactly one event of every record (registrations, source 0, have none) and never raises for bad input."""
 
-    def __init__(self, parsers: Sequence[Parser], *, clock: Clock, timezone: str = "UTC") -> None:
+    def __init__(
+        self, parsers: Sequence[Parser], *, clock: Clock, timezone: str = "UTC", longest: int = LONGEST
+    ) -> None:
         self._router = Router(parsers)
+        self._longest = longest
         self._clock = clock
         self._timezone = timezone
         self._routes: dict[tuple[int, int], _Route] = {}
@@ -90,10 +97,17 @@ class Normaliser:
         if route is None:
             route = self._routes[key] = _Route(source, self._router, self._timezone)
         received = record.received or self._clock.now()
-        line, flaw = read_line(record.raw, received, route.stamps, route.format, route.name)
-        event = None if flaw else self._router.parse(line, route.parsers)
+        letter = None
+        if route.envelope in OPENERS:
+            letter, line, flaw = self._unwrap(record.raw, received, route)
+        else:
+            line, flaw = read_line(record.raw, received, route.stamps, route.format, route.name, self._longest)
+        parsers = self._router.preferred(letter.format, "") if letter and letter.format else route.parsers
+        event = None if flaw else self._router.parse(line, parsers)
         if event is None:
             event = _base(line)
+        if letter:
+            letter.complete(event)
         if flaw:
             event.flaw = flaw
         event.source = route.name
@@ -102,6 +116,17 @@ class Normaliser:
         event.position = record.position
         self._complete(event, line, record.source_time, route)
         return event
+
+    def _unwrap(self, raw: bytes, received: int, route: _Route) -> tuple[Letter, Line, str]:
+        """Take a record out of its envelope and decode it."""
+        if len(raw) > self._longest:
+            letter, flaw = Letter(raw), ""
+        else:
+            letter, flaw = open_envelope(route.envelope, raw)
+        form = letter.format or route.format
+        line, reason = read_line(letter.raw, received, route.stamps, form, route.name, self._longest)
+        letter.address(line)
+        return letter, line, flaw or reason
 
     def _complete(self, event: Event, line: Line, source_time: int, route: _Route) -> None:
         values = event.ocsf
@@ -127,10 +152,12 @@ class Normaliser:
                 self._attempts.count(event)
 
 
-def read_line(raw: bytes, received: int, stamps: Stamps, format_id: str = "", source: str = "") -> tuple[Line, str]:
+def read_line(
+    raw: bytes, received: int, stamps: Stamps, format_id: str = "", source: str = "", longest: int = LONGEST
+) -> tuple[Line, str]:
     """Decode a record into a line; the second value is the reason for quarantine, "" for a good one."""
-    if len(raw) > LONGEST:
-        return Line(decode(raw[:_MESSAGE]), received), f"record of {len(raw)} bytes, the limit is {LONGEST}"
+    if len(raw) > longest:
+        return Line(decode(raw[:_MESSAGE]), received), f"record of {len(raw)} bytes, the limit is {longest}"
     text = decode(raw)
     line = Line(text, received) if text[:1] == "{" else decode_line(text, received, stamps)
     flaw = ""
