@@ -71,6 +71,13 @@ class Lake:
                 self._words.write(file.path, (group[0] for group in groups))
         return gone
 
+    def delete(self, shard: int, terms: Sequence[tuple[int, int, tuple[str, ...]]]) -> int:
+        """Delete what the ledger no longer holds: (first position, end position, source names; none: whatever source).
+
+        Returns how many events went; ``vacuum(0)`` then takes them off the disk. Raises LakeError.
+        """
+        return self._table.delete(shard, terms)
+
     def vacuum(self, retention_hours: int = 1) -> int:
         """Delete what no search can still be reading; returns how many files went."""
         gone = self._table.vacuum(retention_hours)

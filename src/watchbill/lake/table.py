@@ -100,6 +100,25 @@ class EventTable:
             self._files = version, sorted(_listed(table, self.path), key=lambda file: file.last, reverse=True)
         return self._files[1]
 
+    def delete(self, shard: int, terms: Sequence[tuple[int, int, tuple[str, ...]]]) -> int:
+        """Delete events of a shard: those with positions in [first, end), of the sources named (none: of whatever source).
+
+        Returns how many rows went. Files that no longer count stay until ``vacuum``. Raises LakeError (``retry`` true).
+        """
+        from deltalake.exceptions import DeltaError
+
+        said = " OR ".join(_term(*term) for term in terms)
+        try:
+            done = self._fresh().delete(f"shard = {int(shard)} AND ({said})", writer_properties=_writing("ZSTD", 1))
+        except (DeltaError, OSError) as error:
+            self._table = None
+            raise LakeError(
+                f"events could not be deleted from the lake {self.path}: {error}",
+                mend="see that the disk has room; it is tried again",
+                retry=True,
+            ) from error
+        return int(done["num_deleted_rows"] or 0)
+
     def compact(self, target_size: int = TARGET_SIZE) -> int:
         """Merge each day's small files; returns how many files went. Appends by another process may go on."""
         table = self._fresh()
@@ -145,6 +164,15 @@ def _from(rows: RecordBatch, position: int) -> RecordBatch:
     if not position or not rows.num_rows or places[0].as_py() >= position:
         return rows
     return rows.slice(bisect_left(range(rows.num_rows), position, key=lambda at: places[at].as_py()))
+
+
+def _term(first: int, end: int, sources: tuple[str, ...]) -> str:
+    """Spell a condition; names are quoted as SQL asks."""
+    said = f"position >= {int(first)} AND position < {int(end)}"
+    if sources:
+        names = ", ".join("'" + name.replace("'", "''") + "'" for name in sources)
+        said += f" AND source IN ({names})"
+    return f"({said})"
 
 
 def _reader(shard: int) -> str:

@@ -44,6 +44,8 @@ STATE_APPS = (
     "watchbill.state.coverage",
     "watchbill.state.alerts",
     "watchbill.state.controls",
+    "watchbill.state.retention",
+    "watchbill.state.copies",
 )
 INSTALLED_APPS = [
     "watchbill.web",  # first: its templates take the place of allauth's

@@ -27,6 +27,7 @@ from watchbill.state.alerts.channels import (
     retry_delivery,
     send_test,
 )
+from watchbill.state.alerts.forgetting import forget_evidence
 from watchbill.state.alerts.models import Alert, Entity, History
 from watchbill.state.alerts.suppressions import end_suppression, suppress
 from watchbill.state.alerts.values import Bulk, Raised, number
@@ -41,6 +42,7 @@ __all__ = [
     "comment",
     "create_channel",
     "end_suppression",
+    "forget_evidence",
     "investigate",
     "mark_failed",
     "mark_sent",
