@@ -20,6 +20,7 @@ need "/usr/lib/*/rsyslog/omrelp.so" rsyslog-relp
 need "/usr/lib/*/rsyslog/lmnsd_ossl.so" rsyslog-openssl
 need "/usr/lib/*/rsyslog/lmnsd_gtls.so" rsyslog-gnutls
 need strace strace
+need go golang-go
 
 # Tests that read settings before they have a folder of their own stay clear of a developer's installation.
 WATCHBILL_DATA="$(mktemp -d)"

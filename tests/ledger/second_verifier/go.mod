@@ -1,0 +1,3 @@
+module watchbill.example/secondverifier
+
+go 1.19
