@@ -26,7 +26,7 @@ from typing import NamedTuple
 SECTOR = 512
 CALLS = (
     "openat,close,lseek,read,write,pwrite64,fsync,fdatasync,ftruncate,fallocate,rename,renameat,link,linkat,"
-    "unlink,unlinkat,mkdir,rmdir"
+    "unlink,unlinkat,mkdir,rmdir,writev"
 )
 _CALL = re.compile(rb"(?:\d+ +)?(\w+)\((.*)\) += (-?\d+)")
 _PART = re.compile(rb'"((?:\\x[0-9a-f]{2})*)"|([^," ][^,"]*)')
@@ -120,9 +120,9 @@ class Disk:
                 self._at[int(parts[0])] = result
             case "read" if int(parts[0]) in self._open:
                 self._at[int(parts[0])] += result
-            case "write" if int(parts[0]) == 1:
-                if parts[1][:1].isdigit():
-                    self.acknowledged = max(self.acknowledged, int(parts[1]))
+            case "writev" if int(parts[0]) == 1:  # 1, [{iov_base="…", iov_len=…}], 1
+                if parts[2][:1].isdigit():
+                    self.acknowledged = max(self.acknowledged, int(parts[2]))
             case "write" | "pwrite64" | "ftruncate" | "fsync" | "fdatasync":
                 return self._on_file(name, parts, result)
             case "rename" | "link":

@@ -34,7 +34,8 @@ def record(seed: int, position: int) -> bytes:
 
 
 def say(text: str) -> None:
-    os.write(1, f"{text}\n".encode())
+    """By another system call than those that are made to fail."""
+    os.writev(1, [f"{text}\n".encode()])
 
 
 def again(step) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +22,9 @@ from watchbill.cli.options import (
 )
 from watchbill.core.errors import NotFoundError
 from watchbill.core.paths import DataDir
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 @click.group(cls=Topic, usual="status")
@@ -116,4 +121,45 @@ def records(data: DataDir, start: int, shard: int, limit: int, *, as_json: bool)
             for row, one in zip(rows, found, strict=True)
         ],
         empty=f"Nothing is there: the shard ends at {reader.head()}.",
+    )
+
+
+@ledger.command()
+@click.option("--shard", type=int, help="One shard; else all that the ledger has.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, change nothing.")
+@installed
+@json_option
+def repair(data: DataDir, shard: int | None, *, dry_run: bool, as_json: bool) -> None:
+    """Go on after damage to what was acknowledged: keep what is proven, set the rest aside, say so in the signed log.
+
+    Keep a copy of the ledger first. Nothing is deleted: damaged files go to the shard's folder "damaged". Stop Watchbill
+    before it (a dry run may look at a running one).
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from watchbill.ledger import shards
+    from watchbill.ledger.repair import examine
+    from watchbill.ledger.repair import repair as mend
+
+    found = []
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        for number in shards(data.ledger) if shard is None else [shard]:
+            task = bar.add_task(f"reading shard {number}", total=None)
+
+            def step(done: int, total: int, task: TaskID = task) -> None:
+                bar.update(task, completed=done, total=total)
+
+            if dry_run:
+                found += examine(data.ledger, data.keys, number, step)
+            else:
+                found += mend(data.ledger, data.keys, number, CLOCK, step)
+    if as_json:
+        print_json([one._asdict() for one in found])
+        return
+    print_table(
+        ("Shard", "Volume", "What is wrong", "Sealed records lost", "Unsealed", "Set aside as"),
+        [(one.shard, Path(one.place).name, one.what, one.sealed, one.unsealed, one.aside) for one in found],
+        empty="Nothing is damaged.",
+        note="Nothing was changed. To repair: watchbill ledger repair" if dry_run else "Look at it: watchbill verify",
     )

@@ -158,6 +158,9 @@ class FrameCheck:
             for source, sequence in firsts:
                 self.sources.following.setdefault(source, sequence)
         if segment.gone:
+            if 0 in named.sources:  # the registration of a source was lost with its first records
+                for source, first, _, _ in ranges:
+                    self.sources.following.setdefault(source, first)
             for source, _, _, records in ranges:
                 missing(self.facts.deleted, named.sources.get(source), records, f"source {source} in segment {number}")
             self.sources.pass_over(ranges, manifest.drops)

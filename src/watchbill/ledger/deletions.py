@@ -14,7 +14,8 @@ from watchbill.core import canonical
 from watchbill.ledger.manifest import decode_entry
 from watchbill.ledger.segment import Run
 
-RETENTION, ERASURE, LOSS = "retention", "erasure", "loss"
+RETENTION, ERASURE, INCIDENT = "retention", "erasure", "incident"
+DISK_FULL = "the disk is full"
 #: A log entry is at most 65,535 bytes; what needs more is said in several entries.
 LARGEST = 60_000
 
@@ -72,10 +73,12 @@ class Erasure:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """Records that were damaged on disk and could not be kept (see repair.py): segments whole, and, of what was not sealed
-    yet, positions [first, count] that hold a note in a lost record's place. ``file`` is where the damaged volume was
-    set aside, ``sha256`` its digest; both are empty if there was none.
+class Incident:
+    """Something that befell the ledger itself: a full disk, which loses nothing, or damage (see repair.py).
+
+    Damaged records could not be kept: segments whole, and, of what was not sealed yet, positions [first, count] that hold
+    a note in a lost record's place. ``file`` is where the damaged volume was set aside, ``sha256`` its digest; both are
+    empty if there was none.
     """
 
     shard: int
@@ -87,21 +90,26 @@ class Loss:
     parts: tuple[Part, ...]
     positions: tuple[tuple[int, int], ...]
 
+    @property
+    def damage(self) -> bool:
+        """Whether it was damage to what is stored."""
+        return self.cause != DISK_FULL
+
     def encode(self) -> bytes:
-        return canonical.dumps({"kind": LOSS, "v": 1, **asdict(self), "parts": [list(part) for part in self.parts]})
+        return canonical.dumps({"kind": INCIDENT, "v": 1, **asdict(self), "parts": [list(part) for part in self.parts]})
 
 
 Deletion = Retention | Erasure
 
 
-def decode(entry: bytes) -> Deletion | Loss:
-    """Read an entry of kind "retention", "erasure" or "loss". Raises ValueError."""
+def decode(entry: bytes) -> Deletion | Incident:
+    """Read an entry of kind "retention", "erasure" or "incident". Raises ValueError."""
     fields = decode_entry(entry)
     kind, version = fields.pop("kind", None), fields.pop("v", None)
-    if kind not in (RETENTION, ERASURE, LOSS) or version != 1:
+    if kind not in (RETENTION, ERASURE, INCIDENT) or version != 1:
         raise ValueError(f"an entry of kind {kind!r}, which is no deletion that this version knows")
     try:
-        found = _retention(fields) if kind == RETENTION else _loss(fields) if kind == LOSS else _erasure(fields)
+        found = _retention(fields) if kind == RETENTION else _incident(fields) if kind == INCIDENT else _erasure(fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"the {kind} entry is malformed: {error}") from error
     if found.encode() != entry:
@@ -116,10 +124,10 @@ def _retention(fields: dict[str, Any]) -> Retention:
     return Retention(**fields)
 
 
-def _loss(fields: dict[str, Any]) -> Loss:
+def _incident(fields: dict[str, Any]) -> Incident:
     fields["parts"] = tuple(Part(first, end, tuple(sources)) for first, end, sources in fields["parts"])
     fields["positions"] = tuple((first, count) for first, count in fields["positions"])
-    return Loss(**fields)
+    return Incident(**fields)
 
 
 def _erasure(fields: dict[str, Any]) -> Erasure:
@@ -165,7 +173,7 @@ class Deletions:
     def __bool__(self) -> bool:
         return bool(self.retentions or self.erasures)
 
-    def take(self, index: int, entry: bytes, shard: int) -> Deletion | Loss:
+    def take(self, index: int, entry: bytes, shard: int) -> Deletion | Incident:
         """Take up an entry. Raises ValueError if it is malformed, or of another shard."""
         found = decode(entry)
         if found.shard != shard:

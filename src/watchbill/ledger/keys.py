@@ -161,6 +161,19 @@ class TailKey:
         """Open the tail key of a shard. Raises LedgerError, and FileNotFoundError unless ``create``."""
         return cls(keys / f"tail-{shard:04}.key", create=create)
 
+    @classmethod
+    def begin(cls, keys: Path, shard: int, segment: int) -> TailKey:
+        """Make a fresh key for a segment in the place of one that is missing, damaged or has gone further."""
+        path = keys / f"tail-{shard:04}.key"
+        path.unlink(missing_ok=True)
+        record = cls._LAYOUT.pack(segment, key := os.urandom(32), zlib.crc32(segment.to_bytes(8, "big") + key))
+        durable.create(path, durable.twice(record))
+        return cls(path, create=False)
+
+    def held(self, segment: int) -> bytes:
+        """Return the key of a segment, nothing if it was erased."""
+        return self.key(segment) if segment >= self.segment else b""
+
     def key(self, segment: int) -> bytes:
         """Return the key of a segment that is not older than the stored one. Raises LedgerError."""
         if segment < self.segment:

@@ -15,7 +15,7 @@ from pathlib import Path
 from watchbill.core.clock import Clock
 from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import durable
-from watchbill.ledger.deletions import ERASURE, LARGEST, RETENTION, Deletion, Erasure, Loss, Part, Retention, decode
+from watchbill.ledger.deletions import ERASURE, LARGEST, RETENTION, Deletion, Erasure, Incident, Part, Retention, decode
 from watchbill.ledger.note import Checkpoint
 from watchbill.ledger.tiles import TileReader
 from watchbill.ledger.volume import shard_path
@@ -70,7 +70,12 @@ def due(path: Path, now: int) -> Iterator[tuple[Path, bytes | None]]:
             order = decode(file.read_bytes())
         except ValueError:
             order = None
-        if order is None or isinstance(order, Loss) or shard_path(path.parent, order.shard) != path or order.order != file.stem:
+        if (
+            order is None
+            or isinstance(order, Incident)
+            or shard_path(path.parent, order.shard) != path
+            or order.order != file.stem
+        ):
             file.rename(file.with_suffix(".refused"))
             continue
         yield file, None if order.order in known else order.at(now).encode()

@@ -12,7 +12,7 @@ from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import frames, parallel, tree
 from watchbill.ledger.check import FrameCheck
 from watchbill.ledger.cosign import MLDSA44, Cosigner, UncheckedError, cosignatures
-from watchbill.ledger.deletions import Deletions, Loss
+from watchbill.ledger.deletions import Deletions, Incident
 from watchbill.ledger.keys import ROOT_NAME, NamedKeys, TailKey, fingerprint, open_root_public
 from watchbill.ledger.manifest import decode_entry, open_key_entry
 from watchbill.ledger.note import Checkpoint, Verifier, open_note, unb64
@@ -173,8 +173,8 @@ class _ShardCheck:
                 try:
                     if is_deletion(entry):
                         deletion = self._deletions.take(index, entry, self._shard)
-                        if isinstance(deletion, Loss):
-                            self._report.open_points.append(told_loss(index, deletion))
+                        if isinstance(deletion, Incident) and deletion.damage:
+                            self._report.open_points.append(told_incident(index, deletion))
                         continue
                     root = root or Verifier(ROOT_NAME, unb64(decode_entry(entry)["root"]))
                     named = open_key_entry(entry, root, signed.origin, named.key if named else None)
@@ -270,16 +270,16 @@ def is_manifest(entry: bytes) -> bool:
 
 def is_deletion(entry: bytes) -> bool:
     """Tell whether an entry names records that were deleted."""
-    return any(b'"kind":"%s"' % kind in entry for kind in (b"retention", b"erasure", b"loss"))
+    return any(b'"kind":"%s"' % kind in entry for kind in (b"retention", b"erasure", b"incident"))
 
 
-def told_loss(index: int, loss: Loss) -> str:
-    """Say in words what an entry of kind "loss" declares."""
-    segments = sum(part.end - part.first for part in loss.parts)
-    notes = sum(count for _, count in loss.positions)
-    aside = f'; the damaged file was set aside as "{loss.file}"' if loss.file else ""
+def told_incident(index: int, found: Incident) -> str:
+    """Say in words what an entry of kind "incident" declares."""
+    segments = sum(part.end - part.first for part in found.parts)
+    notes = sum(count for _, count in found.positions)
+    aside = f'; the damaged file was set aside as "{found.file}"' if found.file else ""
     return (
-        f"shard {loss.shard}: entry {index} of the log declares a loss by damage to volume {loss.volume}: {segments} "
+        f"shard {found.shard}: entry {index} of the log declares a loss by damage to volume {found.volume}: {segments} "
         f"segments and {notes} unsealed records{aside}"
     )
 
@@ -301,6 +301,20 @@ def check_volume(
     """Check a closed volume by itself: what it holds, and the first thing that is wrong with it."""
     result = _check_volume(_VolumeTask(shard, volume, None, following, log, signed, (0, {}), deletions))
     return result.facts, result.finding
+
+
+def check_last(
+    shard: int, volume: VolumePath, head: Head, log: Path, signed: int, tail: TailKey, deletions: Deletions
+) -> str | None:
+    """Check the volume that is being written, up to its head; return the first thing that is wrong with it."""
+    keys = tail.segment, {n: tail.key(n) for n in range(tail.segment, tail.segment + 64)}
+    end = head.end if volume.number == head.volume else None
+    result = _check_volume(_VolumeTask(shard, volume, end, None, log, signed, keys, deletions))
+    if result.finding:
+        return result.finding.what
+    if result.index < signed:
+        return f"the log was signed for {signed} entries; the volumes hold {result.index}"
+    return None if result.position >= head.position else f"the head says position {head.position}"
 
 
 def _check_in_process(task: _VolumeTask) -> dict[str, Any]:

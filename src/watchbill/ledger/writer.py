@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ from typing import Self
 from watchbill.core.clock import DAY, HOUR, SECOND, Clock
 from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import durable, frames, machine, orders, tree
+from watchbill.ledger.incidents import Incidents, Notice
 from watchbill.ledger.keys import TailKey, open_private, open_root_public, origin
 from watchbill.ledger.manifest import Seal, key_entry
 from watchbill.ledger.note import Checkpoint
@@ -64,6 +66,7 @@ class Writer:
         self._waiting = 0
         self._signed_at = 0
         self._signed_size = -1
+        self._incidents = Incidents(shard, path, clock)
         self._behind: OSError | None = None  # why the head or the tail's key on disk lags
         self._head = HeadFile(path)
         try:
@@ -176,6 +179,7 @@ class Writer:
             raise self._refusal(error) from error
 
     def _tick(self, now: int) -> None:
+        self._incidents.look_at_clock()
         self._catch_up()
         too_long = self._volume is not None and self._is_to_be_closed(self._volume.end, now)
         due = [p for p in self._open if p.full or too_long or not 0 <= now - p.opened < SECOND]
@@ -223,10 +227,7 @@ class Writer:
         self.commit()
 
         def frame() -> tuple[bytes, Callable[[int], None]]:
-            oldest = self._open[0] if self._open else None
-            segment, position = (oldest.number, oldest.first) if oldest else (self._segment, self._position)
-            signed = frames.encode(frames.Kind.ENTRY, segment, position, 0, entry)
-            return signed + self._mac(segment, signed), lambda _: None
+            return self._entry_frame(entry), lambda _: None
 
         self._store(frame)
         self._log.append(entry)
@@ -318,10 +319,32 @@ class Writer:
             except OSError as error:
                 full = error.errno in _NO_SPACE
                 self._fail(abandon=not full)
+                if full:
+                    self._enter_full()
                 if full or last:
                     raise self._refusal(error) from error
             else:
+                self._incidents.disk_has_room()
                 return
+
+    def _entry_frame(self, entry: bytes) -> bytes:
+        oldest = self._open[0] if self._open else None
+        segment, position = (oldest.number, oldest.first) if oldest else (self._segment, self._position)
+        signed = frames.encode(frames.Kind.ENTRY, segment, position, 0, entry)
+        return signed + self._mac(segment, signed)
+
+    def _enter_full(self) -> None:
+        """Say in the log that the disk is full, once, in the room that is kept for it."""
+        entry = self._incidents.disk_is_full(self._volume_number)
+        if entry and self._volume is not None:
+            with suppress(OSError):
+                self._append(self._entry_frame(entry))
+                self._log.append(entry)
+                self._publish()
+
+    def notices(self) -> list[Notice]:
+        """Return, once, what befell the writer since the last call, for its owner to tell of."""
+        return self._incidents.notices()
 
     def _refusal(self, error: OSError) -> LedgerError:
         return LedgerError(f"cannot write: {error}", place=Place(str(self._path)), mend=_WAIT, retry=True)
@@ -401,7 +424,8 @@ class Writer:
     def _seal(self, due: list[PendingSegment]) -> None:
         """Seal the oldest segments: read back, check and hash what the disk holds, write the seal, enter it into the log."""
         self.commit()
-        now, boot, clock = self._clock.now(), machine.boot_id(), machine.clock_state()
+        now, boot = self._clock.now(), machine.boot_id()
+        clock = self._incidents.clock_state(last=len(due) == len(self._open))
         seals: list[Seal] = []
         previous = self._previous
 

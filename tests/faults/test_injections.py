@@ -1,0 +1,30 @@
+"""Fault 2: EIO, ENOSPC and SIGKILL at the system calls of a writer. ``make torture`` injects at every one of them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from injections import OVER_A_CRASH, inject, injections
+
+KINDS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "openat", "mkdir", "unlink", "link", "ftruncate", "fallocate")
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """All faults at all calls."""
+    folder = tmp_path_factory.mktemp("injections")
+    return injections(folder, 1) + injections(folder, 1, OVER_A_CRASH)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_system_call_that_fails_loses_nothing(kind, known, tmp_path):
+    """Each kind of call meets one of the faults, once or for good: refused or gone on, nothing acknowledged is lost."""
+    of_kind = [one for one in known if one.call == kind]
+    inject(random.Random(kind).choice(of_kind), tmp_path, 1)
+
+
+def test_every_kind_of_call_is_known(known):
+    """The injections cover what the writer calls: a new kind of system call shows here."""
+    assert {one.call for one in known} == set(KINDS)
+    assert len(known) > 1_000
