@@ -237,3 +237,35 @@ def test_what_a_process_hands_over_is_what_one_process_has(place, story, catalog
         there = other.answer()
     assert here.events
     assert msgspec.to_builtins(there) == msgspec.to_builtins(here)
+
+
+RULE = """
+title: Rotation ran
+id: 6a2b6f2e-0a5e-4a53-9c55-1c63fd6f5f10
+name: rotation_ran
+logsource: {product: linux, service: cron}
+detection:
+  job: {command|contains: rotate}
+  condition: job
+level: low
+"""
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one process", "two processes"])
+def test_rules_are_taken_up_while_it_runs_and_windows_stay_open(place, apart, monkeypatch):
+    """A rule that is added judges from then on; what other rules were counting they go on counting."""
+    monkeypatch.setattr(ingest, "_RULES_SECONDS", 0.0)
+    start = (lambda: JudgeProcess(place.data)) if apart else None
+    (place.data.root / "rules").mkdir()
+    failed = "<38>1 2026-03-05T11:59:{0}Z db-01 sshd {0} - - Failed password for root from 192.0.2.7 port 4{0} ssh2"
+    cron = "<38>1 2026-03-05T11:59:{0}Z db-01 CRON {0} - - (root) CMD (/usr/local/bin/rotate)"
+    with closing(ingest.open_ingest(place.data, place.config, place.clock, start)) as engine:
+        place.receive(*(failed.format(n) for n in range(10, 13)), cron.format(13))
+        engine.drain()
+        assert place.alerts() == []
+        (place.data.root / "rules" / "rotation_ran.yml").write_text(RULE)
+        engine.step()
+        engine.step()
+        place.receive(*(failed.format(n) for n in range(20, 22)), cron.format(23))
+        engine.drain()
+    assert [(alert[0], alert[5]) for alert in place.alerts()] == [("failed_logins_by_address", 5), ("rotation_ran", 1)]

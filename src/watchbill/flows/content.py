@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from watchbill.core.config import Config
@@ -16,7 +19,46 @@ PACKAGE = "watchbill.content"
 
 def installed(data: DataDir, config: Config) -> Catalog:
     """The catalog with the installation's own rules: DATA/rules, and the folders that the configuration names."""
-    return Catalog.load(PACKAGE, rule_folders=[data.root / "rules", *map(Path, config.detect.rules)])
+    return Catalog.load(PACKAGE, rule_folders=_folders(data, config))
+
+
+def _folders(data: DataDir, config: Config) -> list[Path]:
+    return [data.root / "rules", *map(Path, config.detect.rules)]
+
+
+class RuleFolders:
+    """The rules of an installation as they are on disk now."""
+
+    def __init__(self, data: DataDir, config: Config) -> None:
+        self._data, self._config = data, config
+        #: The fingerprint of what was loaded last, or before.
+        self.loaded = 0
+
+    def load(self) -> RuleSet:
+        self.loaded = self.fingerprint()
+        return rules(installed(self._data, self._config))
+
+    def fingerprint(self) -> int:
+        """A number that is another one when a file of the installation's own folders was added, changed or taken away;
+        it holds within this process. Some milliseconds for thousands of files.
+        """
+        return hash(tuple(entry for folder in _folders(self._data, self._config) for entry in _entries(str(folder))))
+
+
+def _entries(folder: str) -> Iterator[tuple[str, int, int]]:
+    """Path, time of change and size of each file below a folder."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError:  # it is not there, or went while we looked
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from _entries(entry.path)
+        else:
+            with contextlib.suppress(OSError):
+                known = entry.stat()
+                yield entry.path, known.st_mtime_ns, known.st_size
 
 
 def rules(catalog: Catalog) -> RuleSet:

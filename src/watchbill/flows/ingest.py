@@ -28,6 +28,7 @@ from django.db import transaction
 
 from watchbill.core.clock import SECOND, Clock
 from watchbill.core.config import Config
+from watchbill.core.errors import WatchbillError
 from watchbill.core.paths import DataDir
 from watchbill.core.times import parse_duration
 from watchbill.core.values import Criticality
@@ -57,6 +58,9 @@ _IDLE_SECONDS = 0.03
 _STATISTICS = "statistics"
 _STATISTICS_EVERY = SECOND
 _INVENTORY_SECONDS = 2.0
+_RULES_SECONDS = 1.0
+#: How often rules are loaded anew when they change while that is done.
+_TRIES = 5
 #: A judge that ends so often without having judged anything is not started again.
 _MOST_DEATHS = 5
 
@@ -80,7 +84,8 @@ class _Shard:
 class Ingest:
     """The engine's work, one step at a time; ``run`` below gives it a process.
 
-    ``start_judge`` starts a judge for this installation, and another one when that ends.
+    ``start_judge`` starts a judge for this installation, and another one when that ends. With ``folders`` it takes up
+    changed rules while it runs.
     """
 
     def __init__(
@@ -91,13 +96,15 @@ class Ingest:
         rules: RuleSet,
         clock: Clock,
         start_judge: Callable[[], JudgePort] | None = None,
+        folders: content.RuleFolders | None = None,
     ) -> None:
         self.data = data
         self.clock = clock
-        self.rules = rules
-        self._edition = coverage.use_rules(content.digest(rules), editions_rules(rules), clock.now())
-        self.detector = Detector(rules, self._criticality, parse_duration(config.detect.lateness))
-        self.detector.restore(readers.states())
+        self._lateness = parse_duration(config.detect.lateness)
+        self._use(rules)
+        self._folders = folders
+        self._seen = folders.loaded if folders else 0
+        self._rules_due = 0.0
         self._start_judge = start_judge or partial(_own_judge, data, config, catalog, rules, clock)
         self._judge = self._start_judge()
         self._deaths = 0
@@ -107,12 +114,23 @@ class Ingest:
         self._tally = Tally()
         self._stored_statistics = clock.now()
 
+    def _use(self, rules: RuleSet) -> None:
+        """Judge by these rules from here on; the windows of those that are as before go on."""
+        self.rules = rules
+        self._digest = content.digest(rules)
+        self._edition = coverage.use_rules(self._digest, editions_rules(rules), self.clock.now())
+        self.detector = Detector(rules, self._criticality, self._lateness)
+        self.detector.restore(readers.states())
+        for problem in rules.problems:
+            log.warning("a rule does not run: %s", problem)
+
     def _criticality(self, host: str) -> Criticality:
         return self._criticalities.get(host.lower(), Criticality.MEDIUM)
 
     def step(self) -> int:
         """Judge what has arrived, at most one batch. Returns the number of records read, 0 when there are none."""
         self._refresh_inventory()
+        self._refresh_rules()
         for number in shards(self.data.ledger):
             if number not in self._shards:
                 self._open(number)
@@ -142,6 +160,8 @@ class Ingest:
         self._judge.close()
 
     def _advance(self) -> int:
+        if self._folders and self._judge.digest() != self._digest:
+            self._load_rules(self._folders)  # they changed between our loading them and the judge's
         for shard in self._shards.values():
             self._ask(shard)
         count = self._take(self._judge.answer()) if self._waits else 0
@@ -235,6 +255,29 @@ class Ingest:
             shard.asked = shard.counted
             self._judge_expects(shard)
 
+    def _refresh_rules(self) -> None:
+        """Take up rules that were changed on disk, once nobody changes them any more."""
+        if self._folders is None or time.monotonic() < self._rules_due:
+            return
+        self._rules_due = time.monotonic() + _RULES_SECONDS
+        before, self._seen = self._seen, self._folders.fingerprint()
+        if self._seen != self._folders.loaded and self._seen == before:
+            self._survive(partial(self._load_rules, self._folders))
+
+    def _load_rules(self, folders: content.RuleFolders) -> None:
+        """Load the rules here and in the judge, at the same time, and go over to them between two judgements."""
+        while self._waits:
+            self._take(self._judge.answer())
+        for _ in range(_TRIES):
+            loaded = self._judge.load()
+            rules = folders.load()
+            if loaded() == content.digest(rules):
+                break
+        else:
+            raise WatchbillError("the rules change faster than they can be loaded", retry=True)
+        self._use(rules)
+        log.info("judging by %d rules now, %d do not run", len(rules.rules), len(rules.problems))
+
     def _refresh_inventory(self) -> None:
         """Take over what people say of the assets; thresholds follow within seconds."""
         if time.monotonic() >= self._inventory_due:
@@ -257,13 +300,9 @@ def _by_kind(judgement: Judgement) -> list[KindCount]:
     return [KindCount(hour, *source, class_uid, *counts) for (hour, source, class_uid), counts in found.items()]
 
 
-def _load_rules(data: DataDir, config: Config) -> RuleSet:
-    return content.rules(content.installed(data, config))
-
-
 def _own_judge(data: DataDir, config: Config, catalog: Catalog, rules: RuleSet, clock: Clock) -> JudgePort:
     judge = Judge(data, catalog.parsers, rules, clock, config.timezone)
-    return OwnJudge(judge, partial(_load_rules, data, config))
+    return OwnJudge(judge, rules, content.RuleFolders(data, config).load)
 
 
 def open_ingest(
@@ -271,10 +310,8 @@ def open_ingest(
 ) -> Ingest:
     """Load content and state for judging."""
     catalog = content.installed(data, config)
-    rules = content.rules(catalog)
-    for problem in rules.problems:
-        log.warning("a rule does not run: %s", problem)
-    return Ingest(data, config, catalog, rules, clock, start_judge)
+    folders = content.RuleFolders(data, config)
+    return Ingest(data, config, catalog, folders.load(), clock, start_judge, folders)
 
 
 @contextmanager

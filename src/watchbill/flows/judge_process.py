@@ -64,7 +64,7 @@ class Flushed(msgspec.Struct, array_like=True, tag=True):
 
 
 class Load(msgspec.Struct, array_like=True, tag=True):
-    """Load the rules anew, then say Loaded."""
+    """Load the rules anew, then say Loaded. That is said at the beginning, too."""
 
 
 class Loaded(msgspec.Struct, array_like=True, tag=True):
@@ -90,6 +90,9 @@ class JudgePort(Protocol):
     #: How many ranges of a shard it is worth to ask for before the first is answered.
     depth: int
 
+    def digest(self) -> str:
+        """By which rules it judges (``content.digest``)."""
+
     def ask(self, shard: int, start: int, end: int) -> None: ...
     def expect(self, shard: int, upto: int) -> None:
         """Tell what was judged before: it has to be at rest, too."""
@@ -110,9 +113,10 @@ class OwnJudge:
 
     depth = 1
 
-    def __init__(self, judge: Judge, load: Callable[[], RuleSet]) -> None:
+    def __init__(self, judge: Judge, rules: RuleSet, load: Callable[[], RuleSet]) -> None:
         self._judge = judge
         self._load = load
+        self._digest = content.digest(rules)
         self._asked: deque[Ask] = deque()
 
     def ask(self, shard: int, start: int, end: int) -> None:
@@ -128,10 +132,14 @@ class OwnJudge:
             self._asked.appendleft(Ask(asked.shard, judgement.end, asked.end))
         return judgement
 
+    def digest(self) -> str:
+        return self._digest
+
     def load(self) -> Callable[[], str]:
         rules = self._load()
         self._judge.use(rules)
-        return lambda: content.digest(rules)
+        self._digest = content.digest(rules)
+        return self.digest
 
     def flush(self) -> None:
         self._judge.lake.flush()
@@ -164,6 +172,13 @@ class JudgeProcess:
         # Two ranges are asked for at most, so no more than that waits in the queue.
         self._receiver = threading.Thread(target=self._receive, name="judgements", daemon=True)
         self._receiver.start()
+        self._digest = ""
+
+    def digest(self) -> str:
+        """Wait until it has begun. Raises JudgeGoneError."""
+        if not self._digest:
+            self._digest = self._loaded()
+        return self._digest
 
     def ask(self, shard: int, start: int, end: int) -> None:
         self._send(Ask(shard, start, end))
@@ -173,23 +188,19 @@ class JudgeProcess:
 
     def answer(self) -> Judgement:
         """Wait for the next judgement. Raises JudgeGoneError."""
+        self.digest()
         reply = self._next()
         if not isinstance(reply, Judgement):
             raise self._gone(f"it answered {reply!r} when a judgement was due")
         return reply
 
     def load(self) -> Callable[[], str]:
+        self.digest()
         self._send(Load())
-
-        def loaded() -> str:
-            reply = self._next()
-            if not isinstance(reply, Loaded):
-                raise self._gone(f"it answered {reply!r} when it was to load rules")
-            return reply.digest
-
-        return loaded
+        return self._loaded
 
     def flush(self) -> None:
+        self.digest()
         self._send(Flush())
         self._next()
 
@@ -208,6 +219,13 @@ class JudgeProcess:
         self._receiver.join()
         self._in.close()
         self._pid_file.unlink(missing_ok=True)
+
+    def _loaded(self) -> str:
+        reply = self._next()
+        if not isinstance(reply, Loaded):
+            raise self._gone(f"it answered {reply!r} when it was to load rules")
+        self._digest = reply.digest
+        return reply.digest
 
     def _send(self, request: Request) -> None:
         try:
@@ -250,13 +268,13 @@ def serve(data: DataDir, config: Config, clock: Clock) -> None:
     asked = os.fdopen(0, "rb", buffering=0, closefd=False)  # what a buffer held ``select`` would not see
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not speak into the pipe
-
-    def load() -> RuleSet:
-        return content.rules(content.installed(data, config))
-
-    judge = Judge(data, content.installed(data, config).parsers, load(), clock, config.timezone)
+    load = content.RuleFolders(data, config).load
+    rules = load()
+    judge = Judge(data, content.installed(data, config).parsers, rules, clock, config.timezone)
     settle_memory()
     with contextlib.suppress(BrokenPipeError), replies:
+        replies.write(_frame(Loaded(content.digest(rules))))
+        replies.flush()
         while _wait(asked, judge):
             frame = _read(asked)
             if frame is None:
