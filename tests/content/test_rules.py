@@ -26,7 +26,7 @@ def test_a_rules_own_example(rule, test):
     """As many alerts as the example says, as severe and about whom it says; all of its records are understood."""
     events = normalised(test.records, format_id=test.format)
     assert [event.flaw for event in events if event.flaw] == []
-    found = run_rule_test(ruleset(), rule.name, events, test.criticality)
+    found = run_rule_test(ruleset(), rule.name, events, test.criticality, test.until)
     assert len(found) == test.alerts, [detection.why for detection in found]
     for detection in found:
         if test.severity:

@@ -37,7 +37,7 @@ def try_rules(ruleset: RuleSet, parsers: Sequence[Parser]) -> Iterator[Trial]:
                 for position, raw in enumerate(test.records)
             ]
             events = normaliser.normalise(records)
-            found = run_rule_test(ruleset, rule.name, events, test.criticality)
+            found = run_rule_test(ruleset, rule.name, events, test.criticality, test.until)
             yield Trial(rule.name, test.name, str(ruleset.infos[rule.name].path), test.line, _problem(test, found))
 
 

@@ -1,233 +1,273 @@
-"""The stateful half: windows over event time, one group at a time, ready to be stored with the reader's position."""
+"""The stateful half: all correlations over event time, ready to be stored with the reader's position."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from watchbill.core.clock import MINUTE
-from watchbill.core.values import Criticality
+from watchbill.engine.detect.book import Book, Shared
+from watchbill.engine.detect.clocks import MOST_AHEAD, Clocks
+from watchbill.engine.detect.correlation import NUMBERS, Correlation, number_of
 from watchbill.engine.detect.fields import text_field
-from watchbill.engine.detect.groups import Gained, Group
-from watchbill.engine.detect.rules import Correlation, Rule
-from watchbill.engine.detect.states import States
+from watchbill.engine.detect.groups import Group, Plan
+from watchbill.engine.detect.journal import Journal, Row, Where
+from watchbill.engine.detect.rules import Rule
+from watchbill.engine.detect.spill import Spill
 from watchbill.engine.detect.windows import Entry
 from watchbill.sdk.events import Event
 
-LATENESS = 10 * MINUTE
-#: How far ahead of its receipt an event's own time may be, before it is judged by its receipt.
-MOST_AHEAD = 5 * MINUTE
-MOST_GROUPS = 200_000
-_MOST_CLOCKS = 50_000
-_CLOCKS = "clocks"
-_NOTHING: dict[str, str] = {}
+#: So many events are held in memory; the groups beyond are kept on disk.
+MOST_HELD = 250_000
+_GROUP: msgspec.msgpack.Decoder[Group] = msgspec.msgpack.Decoder(Group)
 #: What copy.copy would find each time anew; msgspec's type hints leave it out.
 _copy: Callable[[Entry], Entry] = Entry.__copy__  # type: ignore[attr-defined]
 
 
 class Grown(NamedTuple):
-    """A group in which something became evidence."""
+    """A group in which something became evidence. ``where`` is the tier that is applied and the group-by values."""
 
     rule: Rule
-    group: Group
+    where: Where
     evidence: list[Entry]
-
-
-class _Clocks(msgspec.Struct):
-    """The latest event time of each source (and host), and the latest time of receipt: no event from the future
-    moves the former, since it is judged by its time of receipt.
-    """
-
-    latest: dict[str, int] = {}
-    received: int = 0
+    total: int
 
 
 class Correlator:
-    """Keeps the groups of all correlations."""
+    """Keeps the groups of all correlations. ``folder`` is where groups go that memory has no room for."""
 
-    def __init__(self, rules: Iterable[Rule], lateness: int = LATENESS) -> None:
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        clocks: Clocks | None = None,
+        folder: Path | None = None,
+        most_held: int = MOST_HELD,
+    ) -> None:
         self.rules = {rule.name: rule for rule in rules}
-        self.lateness = lateness
-        #: Groups that were given up to keep memory bounded.
-        self.forgotten = 0
         #: Stored states that could not be used: of rules that changed or went, or damaged.
         self.discarded = 0
+        #: Events without a number where one is summed up or averaged.
+        self.unusable = 0
+        self.most_held = most_held
+        self.clocks = clocks or Clocks()
+        self._journal, self._spill = Journal(), Spill(folder)
         self._order = [rule for rule in self.rules.values() if rule.correlation]
         self._users: dict[str, list[Rule]] = defaultdict(list)
         for rule in self._order:
             for name in _correlation(rule).rules:
                 self._users[name].append(rule)
-        self._chained = {
-            rule.name: frozenset(
-                name for name in _correlation(rule).rules if name in self.rules and self.rules[name].correlation
-            )
-            for rule in self._order
-        }
         self._carried = {name: self._fields_for(name) for name in self.rules}
-        self._versions = {rule.name: _version(rule) for rule in self._order}
-        self._clocks = _Clocks()
-        self._groups: dict[tuple[str, Criticality | None, tuple[str, ...]], Group] = {}
-        self._sweep: list[tuple[str, Criticality | None, tuple[str, ...]]] = []
-        self._texts: dict[tuple[str, str], str] = {}
-        self.states = States()
+        self._books: dict[str, Book] = {}
+        shared = Shared(self.clocks, self._journal, self._spill)
+        for number, rule in enumerate(self._order):
+            self._books[rule.name] = Book(number, rule.name, _version(rule), self._plan(rule), shared)
+        self._stale: list[Row] = []
 
     def wants(self, rule: str) -> bool:
         """Whether any correlation counts the matches of this rule."""
         return rule in self._users
 
-    def enter(self, event: Event, make: Callable[[Event, int, bool], Entry]) -> Entry:
-        """Make the entry of an event with the time that it is judged by; advances its source's clock."""
-        time, skewed = event.time, False
-        if event.received and time > event.received + MOST_AHEAD:
-            time, skewed = event.received, True
-        entry = make(event, time, skewed)
-        source = entry.source = self._source_text(event)
-        clocks = self._clocks
-        clocks.received = max(clocks.received, event.received)
-        latest = clocks.latest.get(source, 0)
-        if time > latest:
-            if len(clocks.latest) >= _MOST_CLOCKS and not latest:
-                del clocks.latest[next(iter(clocks.latest))]
-            clocks.latest[source] = time
-        elif time < latest - self.lateness:
-            entry.late = max(1, event.received)
+    def enter(self, event: Event, make: Callable[[Event, int, str, bool], Entry]) -> Entry:
+        """Make the entry of an event with the time that it is judged by; moves its source's clock."""
+        time, received, skewed = event.time, event.received, False
+        if received and time > received + MOST_AHEAD:
+            time, skewed = received, True
+        clocks = self.clocks
+        source = clocks.source(event.source, event.host)
+        entry = make(event, time, source, skewed)
+        if clocks.see(source, time, received):
+            entry.late = True
         return entry
 
-    def _source_text(self, event: Event) -> str:
-        """One text object for each source and host, however many entries hold it."""
-        pair = event.source, event.host
-        text = self._texts.get(pair)
-        if text is None:
-            if len(self._texts) >= _MOST_CLOCKS:
-                self._texts.clear()
-            text = self._texts[pair] = f"{event.source}\0{event.host}"
-        return text
+    def feed(self, matched: Mapping[str, Sequence[tuple[Event, Entry]]]) -> list[Grown]:
+        """Judge the matches of one batch by base rule: events and their entries, each event once for a rule."""
+        return self._run(matched, final=None)
 
-    def feed(self, matched: Iterable[tuple[str, Event, Entry]]) -> list[Grown]:
-        """Judge the matches of one batch: (base rule, event, its entry). Each event is evidence once for a group."""
-        arrivals: dict[str, list[tuple[str, Entry, Mapping[str, str] | None, Event | None]]] = defaultdict(list)
-        for name, event, entry in matched:
-            for rule in self._users[name]:
-                arrivals[rule.name].append((name, entry, None, event))
+    def tick(self, now: int) -> list[Grown]:
+        """Judge what time alone decides. ``now`` is the clock of the installation, when all that arrived is judged."""
+        self.clocks.received = max(self.clocks.received, now)
+        return self._run({}, final=None)
+
+    def finish(self, until: int | None = None) -> list[Grown]:
+        """Judge all that is still open: nothing comes any more, and it is ``until`` (as late as the last event)."""
+        return self._run({}, final=self.clocks.newest if until is None else until)
+
+    def _run(self, matched: Mapping[str, Sequence[tuple[Event, Entry]]], final: int | None) -> list[Grown]:
+        passed: dict[str, list[tuple[str, Entry]]] = defaultdict(list)
         grown: list[Grown] = []
-        touched = 0
         for rule in self._order:
-            waiting = arrivals.pop(rule.name, None)
-            if not waiting:
-                continue
-            users = self._users.get(rule.name, [])
-            for group, gained in self._place(rule, waiting):
-                touched += 1
-                told = group.judge(rule, bool(self._chained[rule.name]), bool(users))
-                if told.changed or gained.changed:
-                    self.states.changed(group)
-                elif gained.fresh:
-                    self.states.gained(group, gained.fresh)
+            book = self._books[rule.name]
+            waits = book.plan.correlation.waits
+            wheres, entries = self._arrivals(rule, matched, passed.pop(rule.name, ()))
+            groups = book.place(wheres, entries) if entries else []
+            if waits:
+                due = book.due() if final is None else book.all_waiting()
+                groups = list({id(group): group for group in (*groups, *due)}.values())
+            for group in groups:
+                told = book.judge(group, final)
                 if told.evidence:
-                    grown.append(Grown(rule, group, told.evidence))
-                for user in users:
-                    for entry in told.evidence + told.fired:
-                        arrivals[user.name].append((rule.name, _passed_on(entry, rule, group), entry.carried, None))
-        self._tidy(touched)
+                    grown.append(Grown(rule, group.where, told.evidence, group.total))
+                for user in self._users.get(rule.name, ()):
+                    passed[user.name] += [
+                        (rule.name, _passed_on(entry, rule, group)) for entry in told.evidence + told.fired
+                    ]
+            if waits:
+                book.again(due)
         return grown
 
     def restore(self, states: Iterable[tuple[str, bytes]]) -> None:
         """Take back what ``dirty`` gave; what no longer fits its rule is dropped (and then told by ``dirty``)."""
-        rows = []
+        journal: list[tuple[str, bytes]] = []
         for key, blob in states:
-            if key != _CLOCKS:
-                rows.append((key, blob))
+            if Journal.holds(key):
+                journal.append((key, blob))
                 continue
             try:
-                self._clocks = msgspec.msgpack.decode(blob, type=_Clocks)
-            except msgspec.MsgspecError:
+                if Clocks.holds(key):
+                    self.clocks.restore(blob)
+                else:
+                    self._restore(key, _GROUP.decode(blob))
+            except ValueError:
+                self._stale.append((key, None))
                 self.discarded += 1
-        groups = self.states.restore(rows)
-        self.discarded += self.states.damaged
-        for group in groups:
-            where = group.rule, group.criticality, group.key
-            if self._versions.get(group.rule) != group.version:
-                self.states.ended(group)
+        for frame in self._journal.restore(journal):
+            book = self._books.get(frame.rule)
+            if book is None or book.version != frame.version:
+                self._journal.release(frame.entries)
                 self.discarded += 1
-            else:
-                self._groups[where] = group
-                self._prune(where)
+                continue
+            book.reread(frame)
+            self._make_room()
+        self.discarded += self._journal.damaged
+        for book in self._books.values():
+            book.settle()
 
-    def dirty(self) -> list[tuple[str, bytes | None]]:
+    def _restore(self, key: str, group: Group) -> None:
+        book = self._books.get(group.rule)
+        if book is None or book.version != group.version:
+            self._stale.append((key, None))
+            self.discarded += 1
+        else:
+            book.restore(group)
+
+    def dirty(self) -> list[Row]:
         """What changed since the last call, to be stored together with the position; None is to be deleted."""
-        rows = self.states.take()
-        return [*rows, (_CLOCKS, msgspec.msgpack.encode(self._clocks))] if rows else []
+        rows, self._stale = self._stale, []
+        for book in self._books.values():
+            rows += book.take()
+            book.prune()
+        rows += self._journal.take()
+        if rows:
+            rows += self.clocks.take()
+        self._make_room()
+        return rows
+
+    def forget_changes(self) -> None:
+        """Nothing is stored: let go of what ``dirty`` would give."""
+        for book in self._books.values():
+            book.forget_changes()
+            book.prune()
+        self._make_room()
+
+    @property
+    def spilled(self) -> int:
+        """Groups that are kept on disk."""
+        return len(self._spill)
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return sum(map(len, self._books.values())) + len(self._spill)
 
-    def _place(
-        self, rule: Rule, waiting: list[tuple[str, Entry, Mapping[str, str] | None, Event | None]]
-    ) -> list[tuple[Group, Gained]]:
-        """Put arrivals into their groups; returns the groups that were touched, and how."""
+    def _make_room(self) -> None:
+        while sum(book.held for book in self._books.values()) > self.most_held:
+            max(self._books.values(), key=attrgetter("held")).spill(0.5)
+
+    def _plan(self, rule: Rule) -> Plan:
         correlation = _correlation(rule)
-        fields = self._carried[rule.name]
-        group_by = {
-            name: [correlation.aliases.get(field, {}).get(name, field) for field in correlation.group_by]
-            for name in correlation.rules
-        }
-        touched: dict[tuple[str, Criticality | None, tuple[str, ...]], list[Entry]] = defaultdict(list)
-        for name, seen, carried, event in waiting:
-            if event is None:
-                key, tag, carries = _passed(correlation, name, group_by[name], carried or {}, fields)
-            else:
-                key = tuple([text_field(event, field) for field in group_by[name]])
-                tag = _tag(correlation, name, event)
-                carries = {field: text_field(event, field) for field in fields} if fields else _NOTHING
-            if tag is None:
-                continue
-            entry = _copy(seen)  # the same event stands in other groups too, with marks of its own
-            entry.tag, entry.told, entry.fired, entry.carried = tag, False, False, carries
-            touched[rule.name, entry.criticality if correlation.tiers else None, key].append(entry)
-        groups = []
-        for where, entries in touched.items():
-            group = self._groups.pop(where, None) or Group(rule.name, self._versions[rule.name], *where[1:])
-            self._groups[where] = group  # the latest touched stand last
-            groups.append((group, group.add(entries)))
-        return groups
+        inner = [self._books[name].plan for name in correlation.rules if name in self._books]
+        delay = max(
+            (plan.delay + (plan.reach + self.clocks.most if plan.correlation.waits else 0) for plan in inner), default=0
+        )
+        timespan = max(tier.timespan for tier in (correlation.default, *correlation.tiers.values()))
+        return Plan(correlation, delay, timespan + delay, bool(inner), rule.name in self._users)
 
-    def _tidy(self, touched: int) -> None:
-        """Prune some groups each time, more than were touched, so that what is over goes and the cost stays even."""
-        for _ in range(64 + 2 * touched):
-            if not self._sweep:
-                self._sweep = list(self._groups)
-                if not self._sweep:
-                    return
-            self._prune(self._sweep.pop())
-        while len(self._groups) > MOST_GROUPS:
-            where = next(iter(self._groups))
-            self._drop(where, self._groups[where])
-            self.forgotten += 1
+    def _arrivals(
+        self, rule: Rule, matched: Mapping[str, Sequence[tuple[Event, Entry]]], passed: Iterable[tuple[str, Entry]]
+    ) -> tuple[list[Where], list[Entry]]:
+        """The rule's new events, and which groups they belong to."""
+        correlation = _correlation(rule)
+        wheres: list[Where] = []
+        entries: list[Entry] = []
+        names = [name for name in correlation.rules if matched.get(name)]
+        for name in names:
+            self._columns(rule, name, matched[name], wheres, entries)
+        if len(names) > 1 and not correlation.kind.startswith("temporal"):
+            once = {(where, entry.key): (where, entry) for where, entry in zip(wheres, entries, strict=True)}
+            wheres, entries = [where for where, _ in once.values()], [entry for _, entry in once.values()]
+        for name, given in passed:
+            where = tuple([given.carried.get(correlation.field_of(name, field), "") for field in correlation.group_by])
+            tag = self._tag(correlation, name, [given.carried.get(field, "") for field in correlation.fields])
+            if tag is not None:
+                entry = _copy(given)
+                entry.tag, entry.told, entry.fired, entry.row = tag, False, False, 0
+                entry.carried = {field: given.carried.get(field, "") for field in self._carried[rule.name]}
+                wheres.append((given.criticality if correlation.split else None, *where))
+                entries.append(entry)
+        return wheres, entries
 
-    def _prune(self, where: tuple[str, Criticality | None, tuple[str, ...]]) -> None:
-        group = self._groups.get(where)
-        if group is None:
-            return
-        reach = _correlation(self.rules[group.rule]).tier(group.criticality).timespan + self.lateness
-        # What goes here need not be stored: restored, it is pruned again.
-        group.prune(self._clocks.latest, self._clocks.received, reach)
-        if not group.entries:
-            self._drop(where, group)
+    def _columns(
+        self, rule: Rule, name: str, seen: Sequence[tuple[Event, Entry]], wheres: list[Where], entries: list[Entry]
+    ) -> None:
+        """What matched one base rule, column by column."""
+        correlation = _correlation(rule)
+        events = [event for event, _ in seen]
+        made = [_copy(entry) for _, entry in seen]
+        columns = [[text_field(event, field) for event in events] for field in correlation.fields]
+        tags = [name] * len(made)
+        if columns:
+            found = [self._tag(correlation, name, values) for values in zip(*columns, strict=True)]
+            if None in found:
+                kept = [at for at, tag in enumerate(found) if tag is not None]
+                events, made = [events[at] for at in kept], [made[at] for at in kept]
+            tags = [tag for tag in found if tag is not None]
+        if correlation.kind != "event_count":
+            for entry, tag in zip(made, tags, strict=True):
+                entry.tag = tag
+        if correlation.kind in NUMBERS:
+            for entry in made:
+                entry.weight = 1
+        if fields := self._carried[rule.name]:
+            for entry, event in zip(made, events, strict=True):
+                entry.carried = {field: text_field(event, field) for field in fields}
+        tiers = [entry.criticality for entry in made] if correlation.split else [None] * len(made)
+        keys = [
+            [text_field(event, correlation.field_of(name, field)) for event in events] for field in correlation.group_by
+        ]
+        wheres += zip(tiers, *keys, strict=True)
+        entries += made
 
-    def _drop(self, where: tuple[str, Criticality | None, tuple[str, ...]], group: Group) -> None:
-        del self._groups[where]
-        self.states.ended(group)
+    def _tag(self, correlation: Correlation, name: str, values: Sequence[str]) -> str | None:
+        """What tells events apart: the rule, the counted values or the number; None for an event without them."""
+        if not correlation.fields:
+            return "" if correlation.kind == "event_count" else name
+        if correlation.kind == "value_count" or (correlation.kind == "value_percentile" and not correlation.percentile):
+            return "\0".join(values) if all(values) else None
+        number = number_of(values[0])
+        if number is None:
+            self.unusable += 1
+            return None
+        return str(number)
 
     def _fields_for(self, name: str, seen: frozenset[str] = frozenset()) -> tuple[str, ...]:
         """The fields that correlations following this rule will ask for."""
         wanted: dict[str, None] = {}
         for user in self._users.get(name, ()):
             correlation = _correlation(user)
-            asked = [correlation.aliases.get(field, {}).get(name, field) for field in correlation.group_by]
+            asked = [correlation.field_of(name, field) for field in correlation.group_by]
             wanted.update(dict.fromkeys((*asked, *correlation.fields)))
             if user.name not in seen:
                 wanted.update(dict.fromkeys(self._fields_for(user.name, seen | {name})))
@@ -239,32 +279,9 @@ def _correlation(rule: Rule) -> Correlation:
     return rule.correlation
 
 
-def _passed(
-    correlation: Correlation, name: str, group_by: Sequence[str], carried: Mapping[str, str], fields: Iterable[str]
-) -> tuple[tuple[str, ...], str | None, dict[str, str]]:
-    """The key, the tag and the carried fields of an entry that an inner correlation passed on."""
-    tag: str | None = "" if correlation.kind == "event_count" else name
-    if correlation.kind == "value_count":
-        tag = _joined([carried.get(field, "") for field in correlation.fields])
-    key = tuple([carried.get(field, "") for field in group_by])
-    return key, tag, {field: carried.get(field, "") for field in fields}
-
-
-def _tag(correlation: Correlation, name: str, event: Event) -> str | None:
-    """What tells events apart: the rule, or the counted value; None for an event without that value."""
-    if correlation.kind == "event_count":
-        return ""
-    if correlation.kind != "value_count":
-        return name
-    return _joined([text_field(event, field) for field in correlation.fields])
-
-
-def _joined(values: list[str]) -> str | None:
-    return "\0".join(values) if all(values) else None
-
-
 def _passed_on(entry: Entry, rule: Rule, group: Group) -> Entry:
-    span = _correlation(rule).tier(group.criticality).timespan
+    correlation = _correlation(rule)
+    span = entry.span if correlation.waits else correlation.tier(group.where[0]).timespan
     return msgspec.structs.replace(entry, fires=entry.fired, origin=group.state_key[:16], span=span)
 
 

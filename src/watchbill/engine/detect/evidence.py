@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from watchbill.core.values import Criticality
 from watchbill.engine.detect.fields import lookup
 from watchbill.engine.detect.predicates import MISSING, text_of
-from watchbill.engine.detect.windows import Entry
+from watchbill.engine.detect.windows import About, Entry
 from watchbill.sdk.events import Event
 from watchbill.sdk.rules import EventRef
 
@@ -17,6 +17,8 @@ from watchbill.sdk.rules import EventRef
 MOST_EVENTS = 50
 MOST_VALUES = 50
 MOST_CHARACTERS = 2_000
+#: The most that one event counts.
+MOST_WEIGHT = 10_000
 
 Entities = dict[str, tuple[str, ...]]
 
@@ -32,47 +34,33 @@ _ENTITIES = {
     "account": ("cloud.account.uid",),
 }
 _PATHS = tuple((path, entity) for entity, paths in _ENTITIES.items() for path in paths)
-_NAMES = tuple(path for path, _ in _PATHS)
-_MOST_KNOWN = 8_192
+#: The fields that say who and what is involved.
+NAMES = tuple(path for path, _ in _PATHS)
+_PLAIN = frozenset((str, type(None)))
 _RANKS = {criticality: rank for rank, criticality in enumerate(Criticality)}
 
 
-class Involved:
-    """Who and what events involve; the same ones come again and again, so their entities are one object."""
+def about(event: Event) -> About:
+    """Who and what an event involves, as it is kept: the plain values of NAMES, which is quick, or all by kind."""
+    fields = event.ocsf
+    values = tuple(map(fields.get, NAMES))
+    if _PLAIN.issuperset(map(type, values)) and "resources" not in fields:
+        return values
+    return entities_of(event)
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], Entities] = {}
 
-    def of(self, event: Event) -> Entities:
-        """The event's entities. They are shared: never change them."""
-        fields = event.ocsf
-        if "resources" in fields:
-            return entities_of(event)
-        key = (event.host, *map(fields.get, _NAMES))
-        try:
-            found = self._known.get(key)
-        except TypeError:  # a list among the values
-            return entities_of(event)
-        if found is None:
-            found = entities_of(event)
-            # True, 1 and 1.0 would be one key, but not one text.
-            if all(value is None or type(value) is str for value in key):
-                if len(self._known) >= _MOST_KNOWN:
-                    self._known.clear()
-                self._known[key] = found
-        return found
+def entities(entry: Entry) -> Entities:
+    """Who and what the event of an entry involves, by kind."""
+    if isinstance(entry.about, dict):
+        return entry.about
+    fields = {name: value for name, value in zip(NAMES, entry.about, strict=False) if value}
+    return _by_kind(entry.host, fields)
 
 
 def entities_of(event: Event) -> Entities:
-    """Who and what an event involves."""
-    found: dict[str, tuple[str, ...]] = {"host": (event.host,)} if event.host else {}
+    """Who and what an event involves, by kind."""
     fields = event.ocsf
-    for path, entity in _PATHS:
-        value = fields.get(path)
-        if value is None or value == "":
-            continue
-        values = (value,) if isinstance(value, str) else _texts(value)
-        found[entity] = (*found.get(entity, ()), *values) if entity != "host" else values
+    found = _by_kind(event.host, fields)
     if "resources" in fields:
         for path in ("resources.name", "resources.uid"):
             value = lookup(fields, path)
@@ -81,10 +69,26 @@ def entities_of(event: Event) -> Entities:
     return found
 
 
+def _by_kind(host: str, fields: Mapping[str, Any]) -> Entities:
+    found: dict[str, tuple[str, ...]] = {"host": (host,)} if host else {}
+    for path, entity in _PATHS:
+        value = fields.get(path)
+        if value is None or value == "":
+            continue
+        values = (value,) if isinstance(value, str) else _texts(value)
+        found[entity] = (*found.get(entity, ()), *values) if entity != "host" else values
+    return found
+
+
 def weight_of(event: Event) -> int:
-    """How many things an event stands for (OCSF's ``count``); 0 for a line that repeats what another has told."""
+    """How many things an event stands for (OCSF's ``count``), at most MOST_WEIGHT: whoever writes a record does not
+    decide alone how often it counts. It is 0 only for a line that repeats what another told, which the normaliser
+    found out (``attempts``).
+    """
     count = event.ocsf.get("count", 1)
-    return count if isinstance(count, int) and count >= 0 else 1
+    if type(count) is not int:
+        return 1
+    return min(max(count, 0 if "attempt" in event.native else 1), MOST_WEIGHT)
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -7,17 +7,19 @@ from typing import Any
 import msgspec
 
 from watchbill.core.errors import ContentError, Place, QueryError
-from watchbill.core.times import parse_duration
+from watchbill.core.times import from_rfc3339, parse_duration
 from watchbill.core.values import Criticality, Severity
 from watchbill.engine.detect.documents import Map
 
-_KEYS = {"controls", "owner", "rationale", "response", "group-by", "tiers", "levels", "tests"}
-_TEST_KEYS = {"name", "as", "criticality", "records", "alerts", "severity", "entities"}
+_KEYS = {"controls", "owner", "rationale", "response", "group-by", "tiers", "levels", "absence", "tests"}
+_TEST_KEYS = {"name", "as", "criticality", "records", "until", "alerts", "severity", "entities"}
 _TIER_KEYS = {"gte", "timespan", "level"}
 
 
 class Tier(msgspec.Struct, frozen=True):
-    """What a correlation wants on assets of one criticality. ``timespan`` is in nanoseconds."""
+    """What a correlation wants on assets of one criticality: at least ``gte`` (0 when it asks something else) within
+    ``timespan`` nanoseconds.
+    """
 
     gte: int
     timespan: int
@@ -25,7 +27,9 @@ class Tier(msgspec.Struct, frozen=True):
 
 
 class RuleTest(msgspec.Struct, frozen=True):
-    """An example inside the rule: raw records and what this rule must make of them."""
+    """An example inside the rule: raw records and what this rule must make of them. ``until`` is the time up to which
+    nothing else came (UTC nanoseconds); 0 says that nothing came any more at all.
+    """
 
     name: str
     records: tuple[str, ...]
@@ -34,6 +38,7 @@ class RuleTest(msgspec.Struct, frozen=True):
     criticality: Criticality = Criticality.MEDIUM
     severity: Severity | None = None
     entities: dict[str, Any] = {}
+    until: int = 0
     line: int = 0
 
 
@@ -45,6 +50,7 @@ class Governance(msgspec.Struct, frozen=True):
     rationale: str = ""
     response: tuple[str, ...] = ()
     group_by: tuple[str, ...] = ("device.hostname",)
+    absence: str = ""
     tiers: dict[Criticality, Map] = {}
     levels: dict[Criticality, Severity] = {}
     tests: tuple[RuleTest, ...] = ()
@@ -64,20 +70,28 @@ def read_governance(file: str, document: Map) -> Governance:
         rationale=reader.text(part, "rationale"),
         response=reader.texts(part, "response"),
         group_by=reader.texts(part, "group-by") or ("device.hostname",),
+        absence=reader.text(part, "absence"),
         tiers={name: reader.mapping(tiers, name, _TIER_KEYS) for name in map(Criticality, tiers)},
         levels={name: reader.severity(levels, name) for name in map(Criticality, levels)},
         tests=tuple(reader.test(item, line) for item, line in reader.items(part, "tests")),
     )
 
 
-def read_tiers(file: str, tiers: dict[Criticality, Map], default: Tier) -> dict[Criticality, Tier]:
-    """The tier of each criticality; what a tier does not say, it has from ``default``. Raises ContentError."""
+def read_tiers(
+    file: str, tiers: dict[Criticality, Map], default: Tier, *, counts: bool = True
+) -> dict[Criticality, Tier]:
+    """The tier of each criticality; what a tier does not say, it has from ``default``. Raises ContentError.
+
+    ``counts`` says whether the correlation asks for "at least", so that a tier may ask for another number.
+    """
     reader = _Reader(file)
     made = {}
     for name, tier in tiers.items():
         gte = tier.get("gte", default.gte)
-        if not isinstance(gte, int) or isinstance(gte, bool) or gte < 1:
+        if "gte" in tier and (not isinstance(gte, int) or isinstance(gte, bool) or gte < 1):
             raise reader.fault(tier, "gte", "must be a whole number above 0")
+        if "gte" in tier and not counts:
+            raise reader.fault(tier, "gte", "has no place where the correlation does not ask for at least a number")
         timespan = read_timespan(file, tier) if "timespan" in tier else default.timespan
         made[name] = Tier(gte, timespan, reader.severity(tier, "level") if "level" in tier else default.level)
     return made
@@ -140,6 +154,12 @@ class _Reader:
         except ValueError:
             raise self.fault(part, key, f"must be one of {', '.join(Severity)}") from None
 
+    def time(self, part: Map, key: str) -> int:
+        try:
+            return from_rfc3339(self.text(part, key)) if part.get(key) else 0
+        except ValueError:
+            raise self.fault(part, key, "must be a time such as 2026-03-04T18:00:00Z") from None
+
     def test(self, item: Any, line: int) -> RuleTest:
         if not isinstance(item, Map):
             raise ContentError("a test must be a mapping", place=Place(self.file, line))
@@ -165,5 +185,6 @@ class _Reader:
             criticality=criticality,
             severity=self.severity(item, "severity") if "severity" in item else None,
             entities=dict(entities),
+            until=self.time(item, "until"),
             line=item.line,
         )

@@ -1,22 +1,47 @@
-"""The open windows of one correlation for one group of things, as they are kept between batches."""
+"""One group of one correlation: the events that it holds, and what was told of them."""
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from itertools import islice
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
 from watchbill.core.clock import SECOND
-from watchbill.core.values import Criticality
-from watchbill.engine.detect.rules import Correlation, Rule
-from watchbill.engine.detect.windows import Entry, Interval, chains, firing, fold, qualifying, sort_key, thin
+from watchbill.engine.detect.clocks import Clocks
+from watchbill.engine.detect.correlation import Correlation
+from watchbill.engine.detect.journal import Where
+from watchbill.engine.detect.settled import consecutive, evidence, unanswered
+from watchbill.engine.detect.windows import (
+    SUMMED,
+    Entry,
+    Interval,
+    chains,
+    firing,
+    fold,
+    measure,
+    qualifying,
+    sort_key,
+    thin,
+)
 
 #: Beyond this many entries a group folds those of the same second (or more) together, so a flood costs no more.
 MOST_ENTRIES = 1_024
-_TAGS = 64
+
+
+class Plan(NamedTuple):
+    """What judging a group needs to know of its rule. ``delay`` is how much later than its events the correlations that
+    it rests on may tell of them, ``reach`` how long after an event others can matter to it (the bound aside);
+    ``chained`` says that it rests on correlations, ``feeds`` that others correlate this one.
+    """
+
+    correlation: Correlation
+    delay: int
+    reach: int
+    chained: bool
+    feeds: bool
 
 
 class Told(NamedTuple):
@@ -29,45 +54,31 @@ class Told(NamedTuple):
     changed: bool
 
 
-class Gained(NamedTuple):
-    """What came of putting events into a group: those that are new, and whether any that was there changed."""
-
-    fresh: list[Entry]
-    changed: bool
-
-
-class Group(msgspec.Struct):
-    """``key`` are the values of the group-by fields; ``criticality`` the tier that is applied (None without tiers).
+class Group(msgspec.Struct, array_like=True):
+    """``where`` is the criticality whose tier is applied (None without tiers) and the values of the group-by fields.
     ``covered`` are the stretches of time within which every event is evidence; ``total`` counts what was told.
-    ``version`` is of the rule: what was kept for another version means nothing. ``added`` is the last row of additions
-    that is part of this (see ``states``).
-
-    ``most`` and ``tags`` are bounds of the entries' weight and kinds, never too low: most groups can be seen to be far
-    from their threshold without looking at all their entries.
+    ``judged`` is the end of the last window that was over and judged. ``version`` is of the rule: what was kept for
+    another version means nothing. ``added`` is the last frame of the journal that is part of this.
     """
 
     rule: str
     version: str
-    criticality: Criticality | None
-    key: tuple[str, ...]
+    where: Where
     entries: list[Entry] = []
     covered: list[Interval] = []
     total: int = 0
+    judged: int = 0
     added: int = 0
-    most: int = 0
-    tags: set[str] = set()
-    name: str = ""
+    stored: bool = False
 
     @property
     def state_key(self) -> str:
         """Under which name the caller stores this group."""
-        if not self.name:
-            said = repr((self.rule, self.criticality, self.key)).encode("utf-8", "backslashreplace")
-            self.name = hashlib.sha256(said).hexdigest()[:40]
-        return self.name
+        said = repr((self.rule, *self.where)).encode("utf-8", "backslashreplace")
+        return hashlib.sha256(said).hexdigest()[:40]
 
-    def add(self, arrivals: list[Entry]) -> Gained:
-        """Put events in; one that is there already (same event, same tag) changes nothing but may now fire."""
+    def add(self, arrivals: list[Entry]) -> tuple[list[Entry], bool]:
+        """Put events in. Gives those that are new, and whether one that was there may fire now and could not before."""
         if len(arrivals) > 1:
             arrivals.sort(key=sort_key)
         entries = self.entries
@@ -80,108 +91,146 @@ class Group(msgspec.Struct):
             if (old := known.get(key)) is None:
                 known[key] = entry
                 fresh.append(entry)
-                self.most += entry.weight
-                if len(self.tags) < _TAGS:
-                    self.tags.add(entry.tag)
             elif entry.fires and not old.fires:
                 old.fires = changed = True
         sorted_before = at == len(entries)
         entries += fresh
         if not sorted_before:
             entries.sort(key=sort_key)
-        return Gained(fresh, changed)
+        return fresh, changed
 
-    def judge(self, rule: Rule, chained: bool, feeds: bool) -> Told:
+    def judge(self, plan: Plan, clocks: Clocks, *, final: int | None = None) -> Told:
         """Find what is evidence now and was not before, mark it as told, and let go of what cannot matter any more.
 
-        ``chained`` says that some of the correlated rules are correlations themselves; ``feeds`` that others correlate
-        this one.
+        ``final`` says that nothing comes any more and that it is that late.
         """
-        correlation = rule.correlation
-        assert correlation is not None  # noqa: S101 - only correlations have groups
-        tier = correlation.tier(self.criticality)
-        if not self.covered and not self._may_be_met(correlation, tier.gte):
-            return Told([], [], self._settle(correlation, tier.gte, thins=False))
-        acting = [entry for entry in self.entries if entry.fires] if chained else self.entries
-        if not self.covered and not _can_be_met(acting, correlation, tier.gte):
-            self.most = sum(entry.weight for entry in self.entries)
-            self.tags = set(islice({entry.tag for entry in self.entries}, _TAGS))
-            return Told([], [], self._settle(correlation, tier.gte, thins=False))
+        if plan.correlation.absence:
+            return self._miss(plan, clocks, final)
+        if plan.correlation.settles:
+            return self._settle(plan, clocks, final)
+        return self._grow(plan)
+
+    def prune(self, clocks: Clocks, reach: int, release: Callable[[list[Entry]], None]) -> None:
+        """Drop events that nothing within the lateness bound can reach any more."""
+        over = [entry for entry in self.entries if clocks.is_over(entry, reach)]
+        if over:
+            release(over)
+            gone = set(map(id, over))
+            self.entries = [entry for entry in self.entries if id(entry) not in gone]
+            first = self.entries[0].time if self.entries else 0
+            self.covered = [stretch for stretch in self.covered if self.entries and stretch[1] >= first]
+
+    def _grow(self, plan: Plan) -> Told:
+        correlation = plan.correlation
+        tier = correlation.tier(self.where[0])
+        how = measure(correlation, tier)
+        acting = [entry for entry in self.entries if entry.fires] if plan.chained else self.entries
         if correlation.kind == "temporal_ordered":
             found, fires = chains(acting, tier.timespan, correlation.rules)
         else:
-            distinct = correlation.kind != "event_count"
-            self.covered = _merged(self.covered + qualifying(acting, tier.timespan, tier.gte, distinct))
+            stretches = qualifying(acting, tier.timespan, how)
+            if stretches or self.covered:
+                self.covered = _merged(self.covered + stretches)
             found = _within(acting, self.covered)
-            fires = firing(acting, tier.timespan, tier.gte, distinct) if feeds else []
-        evidence = self._tell(found, chained)
-        fired = [entry for entry in fires if not entry.fired]
-        for entry in fired:
-            entry.fired = True
-        self._settle(correlation, tier.gte, thins=not feeds and not chained and correlation.kind != "temporal_ordered")
-        return Told(evidence, fired, True)
+            fires = firing(acting, tier.timespan, how) if plan.feeds and found else []
+        told = self._tell(found, fires, plan)
+        if self.covered and not plan.feeds and not plan.chained and correlation.kind != "temporal_ordered":
+            self.entries = thin(self.entries, self.covered, how)
+        folded = self._fold(correlation, tier.timespan)
+        return Told(*told, bool(found) or folded)
 
-    def _may_be_met(self, correlation: Correlation, least: int) -> bool:
-        """Whether the bounds leave it open; ``_can_be_met`` is exact."""
-        if correlation.kind == "event_count":
-            return self.most >= least
-        if correlation.kind == "temporal_ordered":
-            return len(self.tags) >= min(len(correlation.rules), _TAGS)
-        return len(self.entries) >= least
+    def _settle(self, plan: Plan, clocks: Clocks, final: int | None) -> Told:
+        """Judge the windows that are over. What came too late for them has windows of its own."""
+        correlation = plan.correlation
+        timespan = correlation.tier(self.where[0]).timespan
+        for entry in self.entries:
+            entry.late = entry.late or entry.time <= self.judged
+        found: list[Entry] = []
+        fires: list[Entry] = []
+        over: set[int] = set()
+        for late in (False, True):
+            acting = [entry for entry in self.entries if entry.late == late and (entry.fires or not plan.chained)]
+            for window in consecutive(acting, timespan):
+                end = window[0].time + timespan
+                if final is None and not all(clocks.is_due(entry, end + plan.delay) for entry in window):
+                    break
+                met = evidence(window, correlation)
+                found += met
+                if met:
+                    met[-1].span = met[-1].time - met[0].time
+                    fires.append(met[-1])
+                over.update(map(id, window))
+                if not late:
+                    self.judged = max(self.judged, end)
+        told = self._tell(found, fires, plan)
+        if over:
+            passed = max((entry.time for entry in self.entries if id(entry) in over), default=0)
+            self.entries = [
+                entry for entry in self.entries if id(entry) not in over and (entry.fires or entry.time > passed)
+            ]
+        return Told(*told, bool(over) or self._fold(correlation, timespan))
 
-    def prune(self, latest: dict[str, int], received: int, reach: int) -> None:
-        """Drop events that nothing within the lateness bound can reach any more: those that their own source's clock
-        (``latest``) is past by more than ``reach``, and of those that came beyond the bound the ones received so long
-        before ``received``.
-        """
-        oldest = self.entries[0] if self.entries else None
-        if oldest and not oldest.late and oldest.time + reach >= latest.get(oldest.source, 0):
-            return
-        self.entries = [
+    def _miss(self, plan: Plan, clocks: Clocks, final: int | None) -> Told:
+        """Tell what began and was not followed in time by what is expected; let go of what was."""
+        correlation = plan.correlation
+        again = correlation.rules[0] == correlation.absence
+        found: list[Entry] = []
+        done: set[int] = set()
+        for entry, answer in unanswered([entry for entry in self.entries if entry.fires], correlation):
+            timespan = correlation.tier(entry.criticality).timespan
+            end = entry.time + timespan
+            if answer is not None and answer <= end:
+                # What is expected again and again answers those before it: it stays while such may still come.
+                if not again or clocks.is_over(entry, plan.delay):
+                    done.add(id(entry))
+            elif clocks.is_due(entry, end + plan.delay) if final is None else end <= final:
+                found.append(entry)
+                done.add(id(entry))
+        told = self._tell(found, found, plan)
+        reach = plan.reach
+        kept = [
             entry
             for entry in self.entries
-            if (
-                entry.late + reach >= received
-                if entry.late
-                else entry.time + reach >= latest.get(entry.source, entry.time)
-            )
+            if id(entry) not in done and (entry.tag == correlation.rules[0] or not clocks.is_over(entry, reach))
         ]
-        first = self.entries[0].time if self.entries else 0
-        self.covered = [stretch for stretch in self.covered if self.entries and stretch[1] >= first]
+        changed = len(kept) < len(self.entries)
+        self.entries = kept
+        return Told(*told, changed)
 
-    def _tell(self, found: list[Entry], chained: bool) -> list[Entry]:
-        if chained:
+    def _tell(self, found: list[Entry], fires: list[Entry], plan: Plan) -> tuple[list[Entry], list[Entry]]:
+        if plan.chained:
             found = found + _behind(self.entries, found)
         told = {(entry.shard, entry.position) for entry in self.entries if entry.told}
-        evidence = []
+        news = []
         for entry in sorted(found, key=sort_key):
             if not entry.told:
                 entry.told = True
                 if (entry.shard, entry.position) not in told:
                     told.add((entry.shard, entry.position))
-                    evidence.append(entry)
+                    news.append(entry)
                     self.total += entry.weight
-        return evidence
+        fired = [entry for entry in fires if not entry.fired] if plan.feeds else []
+        for entry in fired:
+            entry.fired = True
+        return news, fired
 
-    def _settle(self, correlation: Correlation, least: int, *, thins: bool) -> bool:
-        """Keep the group small; returns whether it was folded."""
-        if thins and self.covered:
-            self.entries = thin(self.entries, self.covered, least, correlation.kind != "event_count")
-        folds = len(self.entries) > MOST_ENTRIES
-        width = SECOND
-        while len(self.entries) > MOST_ENTRIES:
-            self.entries = fold(self.entries, width)
+    def _fold(self, correlation: Correlation, timespan: int) -> bool:
+        """Keep the group small; returns whether anything was folded."""
+        before, width = len(self.entries), SECOND
+        while len(self.entries) > MOST_ENTRIES and width <= timespan:
+            self.entries = fold(self.entries, width, _label(correlation, width))
             width *= 4
-        return folds
+        return len(self.entries) < before
 
 
-def _can_be_met(entries: list[Entry], correlation: Correlation, least: int) -> bool:
-    """Whether it is worth looking at windows at all; most groups never get so far."""
-    if correlation.kind == "event_count":
-        return len(entries) >= least or sum(entry.weight for entry in entries) >= least
-    if correlation.kind == "temporal_ordered":
-        return len({entry.tag for entry in entries}) == len(correlation.rules)
-    return len(entries) >= least
+def _label(correlation: Correlation, width: int) -> Callable[[Entry], str]:
+    """What tells events apart that are folded. Of percentiles the numbers lose digits, the more the wider it goes."""
+    if correlation.kind in {"value_sum", "value_avg"}:
+        return lambda _entry: SUMMED
+    digits = {SECOND: 0, 4 * SECOND: 3, 16 * SECOND: 2}.get(width, 1)
+    if digits and (correlation.kind == "value_median" or correlation.percentile):
+        return lambda entry: f"{int(entry.tag):.{digits}g}"
+    return lambda entry: entry.tag
 
 
 def _merged(stretches: list[Interval]) -> list[Interval]:

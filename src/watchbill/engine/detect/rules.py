@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from watchbill.core.clock import SystemClock
 from watchbill.core.errors import ContentError, Place
 from watchbill.core.values import Criticality, Severity
 from watchbill.engine.detect.conditions import Expression
+from watchbill.engine.detect.correlation import Correlation
 from watchbill.engine.detect.documents import Map, documents
-from watchbill.engine.detect.governance import Governance, RuleTest, Tier
+from watchbill.engine.detect.governance import Governance, RuleTest
 from watchbill.engine.detect.modifiers import Placeholders
 from watchbill.engine.detect.routing import Route
 from watchbill.sdk.rules import RuleInfo
@@ -27,24 +29,6 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.place}: {self.reason}"
-
-
-class Correlation(msgspec.Struct, frozen=True):
-    """``kind`` is Sigma's correlation type. ``rules`` are names of rules, in their order; ``aliases`` maps an alias
-    to the field that it stands for in each of them. ``fields`` is what value_count counts.
-    """
-
-    kind: str
-    rules: tuple[str, ...]
-    group_by: tuple[str, ...]
-    default: Tier
-    tiers: dict[Criticality, Tier] = {}
-    fields: tuple[str, ...] = ()
-    aliases: dict[str, dict[str, str]] = {}
-
-    def tier(self, criticality: Criticality | None) -> Tier:
-        """What is wanted on assets of this criticality; None when criticality makes no difference."""
-        return self.tiers.get(criticality, self.default) if criticality else self.default
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -66,6 +50,8 @@ class Rule(msgspec.Struct, frozen=True):
     expression: Expression | None = None
     correlation: Correlation | None = None
     alerts: bool = True
+    #: Titles of the filters that take something out of it.
+    filters: tuple[str, ...] = ()
 
     @property
     def tests(self) -> tuple[RuleTest, ...]:
@@ -83,6 +69,8 @@ class RuleSet(msgspec.Struct, frozen=True, dict=True):
 
     rules: tuple[Rule, ...]
     problems: tuple[Problem, ...]
+    #: When the first of its filters ends and the rules have to be loaded anew (UTC nanoseconds); 0 for never.
+    ends: int = 0
 
     @cached_property
     def by_name(self) -> dict[str, Rule]:
@@ -94,15 +82,15 @@ class RuleSet(msgspec.Struct, frozen=True, dict=True):
         return {rule.name: _info(rule) for rule in self.rules if rule.alerts}
 
 
-def load_rules(files: Iterable[Path], placeholders: Placeholders | None = None) -> RuleSet:
+def load_rules(files: Iterable[Path], placeholders: Placeholders | None = None, now: int | None = None) -> RuleSet:
     """Load Sigma rules; the order of the files does not matter. Never raises for what stands in a file.
 
     ``placeholders`` are the values for ``expand``; a rule that needs others is a Problem, as is every rule that
-    cannot run: no rule is left out silently.
+    cannot run: no rule is left out silently. Filters that are over at ``now`` (UTC nanoseconds) do not count.
     """
     from watchbill.engine.detect.sigma import Loader  # it needs the classes above
 
-    loader = Loader(placeholders or {})
+    loader = Loader(placeholders or {}, SystemClock().now() if now is None else now)
     for path in sorted(set(files)):
         try:
             text = path.read_bytes().decode("utf-8-sig")
@@ -117,11 +105,11 @@ def load_rules(files: Iterable[Path], placeholders: Placeholders | None = None) 
     return loader.finish()
 
 
-def parse_rules(text: str, file: str = "rule.yml") -> RuleSet:
+def parse_rules(text: str, file: str = "rule.yml", now: int | None = None) -> RuleSet:
     """Load rules from text, as from a file of that name."""
     from watchbill.engine.detect.sigma import Loader
 
-    loader = Loader({})
+    loader = Loader({}, SystemClock().now() if now is None else now)
     try:
         for line, document in documents(file, text):
             loader.add(Path(file), line, document, text)
@@ -151,6 +139,7 @@ def _info(rule: Rule) -> RuleInfo:
             "sigma_id": rule.id,
             "author": str(meta.get("author") or ""),
             "references": list(_texts(meta, "references")),
+            "filters": list(rule.filters),
         },
     )
 

@@ -6,33 +6,37 @@ https://github.com/SigmaHQ/sigma-specification/blob/main/specification/sigma-rul
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
 from watchbill.core.errors import ContentError, Place
+from watchbill.core.times import rfc3339
 from watchbill.core.values import Severity
 from watchbill.engine.detect.conditions import Expression, Not, all_of, any_of, parse_condition
+from watchbill.engine.detect.correlation import Correlation, renamed
 from watchbill.engine.detect.documents import Map, Seq
-from watchbill.engine.detect.governance import Governance, Tier, read_governance, read_tiers, read_timespan
+from watchbill.engine.detect.filters import Filter, expiry, filtered, kept, targets
+from watchbill.engine.detect.governance import Governance, read_governance
 from watchbill.engine.detect.modifiers import Placeholders, predicates
 from watchbill.engine.detect.predicates import Atom
 from watchbill.engine.detect.routing import OCSF_CLASSES, Route
-from watchbill.engine.detect.rules import Correlation, Problem, Rule, RuleSet
+from watchbill.engine.detect.rules import Problem, Rule, RuleSet
+from watchbill.engine.detect.sigma_correlation import read_correlation
 
-_LATER = {"value_sum", "value_avg", "value_percentile", "value_median"}
-_CORRELATIONS = {"event_count", "value_count", "temporal", "temporal_ordered"}
 _MAX_VALUES = 20_000
 
 
 class Loader:
     """Collects documents, then ties correlations to the rules that they name."""
 
-    def __init__(self, placeholders: Placeholders) -> None:
+    def __init__(self, placeholders: Placeholders, now: int) -> None:
         self.placeholders = placeholders
+        self.now = now
         self.rules: dict[str, Rule] = {}
+        self.filters: list[Filter] = []
         self.problems: list[Problem] = []
         self._ids: dict[str, str] = {}
 
@@ -42,6 +46,9 @@ class Loader:
     def add(self, path: Path, line: int, document: Any, text: str) -> None:
         """Take one document of a file; what cannot run becomes a Problem."""
         try:
+            if isinstance(document, Map) and "filter" in document and "detection" not in document:
+                self.filters.append(self._filter(path, document))
+                return
             rule = self._rule(path, line, document, text)
         except ContentError as error:
             self.refuse(error)
@@ -56,6 +63,7 @@ class Loader:
 
     def finish(self) -> RuleSet:
         """Resolve what correlations refer to; one that names a rule that does not run does not run either."""
+        self._apply_filters()
         feeding: set[str] = set()
         generated: set[str] = set()
         graph: dict[str, set[str]] = {}
@@ -79,7 +87,37 @@ class Loader:
         for name in feeding - generated:
             self.rules[name] = msgspec.structs.replace(self.rules[name], alerts=False)
         order = list(graphlib.TopologicalSorter({n: graph.get(n, set()) for n in self.rules}).static_order())
-        return RuleSet(tuple(self.rules[name] for name in order), tuple(self.problems))
+        ends = min((one.expires for one in self.filters if one.expires > self.now), default=0)
+        return RuleSet(tuple(self.rules[name] for name in order), tuple(self.problems), ends)
+
+    def _apply_filters(self) -> None:
+        """Take out of rules what filters say; a filter that is over, or finds no rule, is told as a problem."""
+        for one in self.filters:
+            if one.expires and one.expires <= self.now:
+                what = f"the filter {one.title!r} is over since {rfc3339(one.expires)} and no longer filters"
+                self.problems.append(Problem(one.place, what))
+                continue
+            for found in one.chosen(self.rules, self._ids):
+                if isinstance(found, str):
+                    self.rules[found] = filtered(self.rules[found], one)
+                else:
+                    self.problems.append(Problem(Place(one.place.file, found[0]), found[1]))
+
+    def _filter(self, path: Path, document: Map) -> Filter:
+        file = str(path)
+        reader = _Document(file, document, self.placeholders, Governance())
+        part = reader.part("filter")
+        route = reader.route()
+        expires, reason = expiry(file, document)
+        return Filter(
+            title=reader.title(),
+            place=Place(file, document.line),
+            route=route,
+            keeps=reader.keeps(part, route.space),
+            rules=targets(file, part),
+            expires=expires,
+            reason=reason,
+        )
 
     def _drop_broken(self, graph: dict[str, set[str]]) -> None:
         """Take out correlations that need a rule that is not there, and circles, until all is sound."""
@@ -102,7 +140,7 @@ class Loader:
                 )
 
     def _resolved(self, rule: Rule, correlation: Correlation) -> Correlation:
-        names = []
+        names: dict[str, str] = {}
         for reference in correlation.rules:
             name = reference if reference in self.rules else self._ids.get(reference, "")
             if not name:
@@ -111,22 +149,30 @@ class Loader:
                 raise ContentError(
                     f"the rule {reference!r} that it correlates is not there or does not run", place=place
                 )
-            names.append(name)
-        aliases = {
-            alias: {self._ids.get(rule_name, rule_name): field for rule_name, field in fields.items()}
-            for alias, fields in correlation.aliases.items()
-        }
-        return msgspec.structs.replace(correlation, rules=tuple(names), aliases=aliases)
+            names[reference] = name
+        if len(set(names.values())) < len(names):
+            raise ContentError("it correlates a rule twice", place=Place(rule.path, rule.meta["correlation"].line))
+        return msgspec.structs.replace(
+            correlation,
+            rules=tuple(names.values()),
+            aliases={alias: self._by_name(rule, alias, fields, names) for alias, fields in correlation.aliases.items()},
+            expression=correlation.expression and renamed(correlation.expression, names),
+            absence=names.get(correlation.absence, ""),
+        )
+
+    def _by_name(self, rule: Rule, alias: str, fields: dict[str, str], names: dict[str, str]) -> dict[str, str]:
+        """An alias's fields by the names of rules, which it may have named by their ids."""
+        made = {self._ids.get(reference, reference): field for reference, field in fields.items()}
+        if stranger := next((name for name in made if name not in names.values()), None):
+            place = Place(rule.path, rule.meta["correlation"].lines.get("aliases"))
+            raise ContentError(f"the alias {alias} names {stranger!r}, which it does not correlate", place=place)
+        return made
 
     def _rule(self, path: Path, line: int, document: Any, text: str) -> Rule:
         file = str(path)
         if not isinstance(document, Map):
             raise ContentError("a rule must be a mapping", place=Place(file, line))
-        if "filter" in document and "detection" not in document:
-            raise ContentError("Sigma filters are not supported yet", place=Place(file, document.lines["filter"]))
-        title = document.get("title")
-        if not isinstance(title, str) or not title.strip():
-            raise ContentError("a rule needs a title", place=Place(file, document.lines.get("title", line)))
+        title = _Document(file, document, self.placeholders, Governance()).title()
         governance = read_governance(file, document)
         name = str(document.get("name") or (path.stem if path.stem not in self.rules else document.get("id")))
         if "watchbill" in document and document.get("name") != path.stem:
@@ -138,7 +184,7 @@ class Loader:
         rule = Rule(
             name=name,
             id=str(document.get("id") or ""),
-            title=title.strip(),
+            title=title,
             level=reader.level(),
             path=file,
             line=document.line,
@@ -147,9 +193,10 @@ class Loader:
             governance=governance,
         )
         if "correlation" in document:
-            return msgspec.structs.replace(rule, correlation=reader.correlation())
-        if governance.tiers:
-            reader.fail(document["watchbill"], "tiers", "tiers belong to a correlation; a plain rule has levels")
+            return msgspec.structs.replace(rule, correlation=read_correlation(file, document, governance, rule.level))
+        for key in ("tiers", "absence"):
+            if key in document.get("watchbill", ()):
+                reader.fail(document["watchbill"], key, f"{key} belongs to a correlation")
         route = reader.route()
         return msgspec.structs.replace(rule, route=route, expression=reader.expression(route.space))
 
@@ -173,6 +220,12 @@ class _Document:
             self.fail(self.document, key, f"{key} must be there and must be a mapping")
         return value
 
+    def title(self) -> str:
+        title = self.document.get("title")
+        if not isinstance(title, str) or not title.strip():
+            self.fail(self.document, "title", "a title must be there")
+        return title.strip()
+
     def level(self) -> Severity:
         try:
             return Severity(self.document.get("level") or Severity.MEDIUM)
@@ -195,20 +248,35 @@ class _Document:
 
     def expression(self, space: str) -> Expression:
         detection = self.part("detection")
-        searches = {}
-        for name, value in detection.items():
-            if name not in {"condition", "timeframe"}:
-                searches[name] = self.search(space, detection, name, value, 0)
+        searches = self.searches(space, detection, {"condition", "timeframe"})
         condition = detection.get("condition")
-        if not searches or condition is None:
-            self.fail(detection, "condition", "detection needs at least one search and a condition")
         conditions = condition if isinstance(condition, list) else [condition]
+        return any_of([self.condition(detection, text, searches, parse_condition) for text in conditions])
+
+    def keeps(self, part: Map, space: str) -> Expression:
+        """What a filter leaves."""
+        searches = self.searches(space, part, {"condition", "rules"})
+        return self.condition(part, part.get("condition"), searches, kept)
+
+    def searches(self, space: str, part: Map, besides: set[str]) -> dict[str, Expression]:
+        found = {name: self.search(space, part, name, value, 0) for name, value in part.items() if name not in besides}
+        if not found or part.get("condition") is None:
+            self.fail(part, "condition", "detection needs at least one search and a condition")
+        return found
+
+    def condition(
+        self,
+        part: Map,
+        text: Any,
+        searches: dict[str, Expression],
+        read: Callable[[str, dict[str, Expression]], Expression],
+    ) -> Expression:
         try:
-            return any_of([parse_condition(str(text), searches) for text in conditions])
+            return read(str(text), searches)
         except ContentError as error:
-            self.fail(detection, "condition", error.what, error.mend)
+            self.fail(part, "condition", error.what, error.mend)
         except IndexError:
-            self.fail(detection, "condition", "the condition is empty")
+            self.fail(part, "condition", "the condition is empty")
 
     def search(self, space: str, parent: Map, name: str, value: Any, depth: int) -> Expression:
         """A mapping is all of its fields; a list is any of its items; text is a keyword."""
@@ -254,64 +322,3 @@ class _Document:
             self.fail(part, key, f"{key} has no values")
         expression = all_of(choices) if "all" in modifiers else any_of(choices)
         return Not(expression) if "neq" in modifiers else expression
-
-    def correlation(self) -> Correlation:
-        part = self.part("correlation")
-        kind = part.get("type")
-        if kind in _LATER:
-            self.fail(part, "type", f"correlations of type {kind} are not supported yet")
-        if kind not in _CORRELATIONS:
-            self.fail(part, "type", f"type must be one of {', '.join(sorted(_CORRELATIONS))}")
-        rules = tuple(self.texts(part, "rules"))
-        if not rules:
-            self.fail(part, "rules", "a correlation needs the rules that it correlates")
-        gte, fields = self.condition(part, kind, len(rules))
-        default = Tier(gte, read_timespan(self.file, part), self.level())
-        return Correlation(
-            kind=kind,
-            rules=rules,
-            group_by=tuple(self.texts(part, "group-by")),
-            default=default,
-            tiers=read_tiers(self.file, self.governance.tiers, default),
-            fields=fields,
-            aliases=self.aliases(part),
-        )
-
-    def condition(self, part: Map, kind: str, rules: int) -> tuple[int, tuple[str, ...]]:
-        """The threshold as "at least", and the fields of value_count."""
-        condition = part.get("condition")
-        if condition is None and kind.startswith("temporal"):
-            return rules, ()
-        if not isinstance(condition, Map):
-            self.fail(part, "condition", "a correlation needs a condition")
-        operators = {key: value for key, value in condition.items() if key != "field"}
-        for key, value in operators.items():
-            if key not in {"gte", "gt"}:
-                what = f"the operator {key} can be judged only when a window is over; it is not supported yet"
-                self.fail(condition, key, what if key in {"lt", "lte", "eq", "neq"} else f"{key} is no operator")
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                self.fail(condition, key, f"{key} must be a whole number")
-        if not operators:
-            self.fail(part, "condition", "the condition has no operator")
-        gte = max(1, *(value + (key == "gt") for key, value in operators.items()))
-        if kind == "temporal_ordered" and gte != rules:
-            self.fail(part, "condition", "temporal_ordered wants all of its rules; leave the condition out")
-        if kind == "temporal" and gte > rules:
-            self.fail(part, "condition", f"there are only {rules} rules, so {gte} can never be met")
-        fields = tuple(self.texts(condition, "field")) if kind == "value_count" else ()
-        if kind == "value_count" and not fields:
-            self.fail(part, "condition", "value_count needs the field that it counts")
-        return gte, fields
-
-    def aliases(self, part: Map) -> dict[str, dict[str, str]]:
-        aliases = part.get("aliases") or {}
-        if not isinstance(aliases, dict) or not all(isinstance(fields, dict) for fields in aliases.values()):
-            self.fail(part, "aliases", "aliases must map each alias to rules and their fields")
-        return {alias: {name: str(field) for name, field in fields.items()} for alias, fields in aliases.items()}
-
-    def texts(self, part: Map, key: str) -> Iterator[str]:
-        value = part.get(key)
-        for item in value if isinstance(value, list) else [] if value is None else [value]:
-            if not isinstance(item, (str, int)):
-                self.fail(part, key, f"{key} must be text or a list of text")
-            yield str(item)

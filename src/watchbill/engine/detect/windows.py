@@ -1,32 +1,40 @@
 """The arithmetic of correlations: pure functions over the matched events of one group, in order of time.
 
-All are functions of the *set* of events and grow with it: an event more never takes evidence away. So whatever the
-order in which events arrive, and wherever batches end, the union of what was said is what a batch run over the
-sorted events says. A window holds events that are at most ``timespan`` apart, both ends included.
+All are functions of the *set* of events. Those of this module also grow with it: an event more never takes evidence
+away. So whatever the order in which events arrive, and wherever batches end, the union of what was said is what a batch
+run over the sorted events says. A window holds events that are at most ``timespan`` apart, both ends included. What
+does not grow is in ``settled``: it is asked only when nothing more can come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from watchbill.core.values import Criticality
+from watchbill.engine.detect.correlation import Correlation, least_of, met_by
+from watchbill.engine.detect.governance import Tier
 
 Interval = tuple[int, int]
+#: Values of the fields that say who and what is involved (``evidence.NAMES``), or already worked out by kind.
+About = tuple[str | None, ...] | dict[str, tuple[str, ...]]
+#: The label of numbers that are added up when they are folded.
+SUMMED = "+"
 
 
 class Entry(msgspec.Struct, array_like=True, gc=False):
     """A matched event within a group, or several that were folded into one (``weight``).
 
-    ``tag`` is what is told apart: the counted value, or the rule. ``told`` says that a detection has counted it,
-    ``fired`` that the correlations which follow this one know that its threshold was met here. ``late`` is the time
-    of receipt of an event beyond the lateness bound, else 0; ``skewed`` that it is judged by its time of receipt.
+    ``tag`` is what is told apart: the counted value, the number, or the rule. ``told`` says that a detection has
+    counted it, ``fired`` that the correlations which follow this one know that its threshold was met here. ``late``
+    says that it came beyond the lateness bound; ``skewed`` that it is judged by its time of receipt.
 
-    From an inner correlation come the events that it fired at and, with ``fires`` false, those that are only its
-    evidence; ``origin`` names its group and ``span`` its timespan. ``carried`` are the fields that correlations
-    which follow will ask for.
+    ``about`` says who and what is involved (see ``evidence``). From an inner correlation come the events that it fired
+    at and, with ``fires`` false, those that are only its evidence; ``origin`` names its group and ``span`` how far
+    before this its evidence reaches. ``carried`` are the fields that correlations which follow will ask for.
+    ``row`` is the row of the journal that holds this, 0 for none.
     """
 
     time: int
@@ -34,70 +42,114 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     position: int
     tag: str = ""
     source: str = ""
-    late: int = 0
-    fires: bool = True
-    told: bool = False
-    fired: bool = False
-    weight: int = 1
-    origin: str = ""
-    span: int = 0
+    received: int = 0
+    late: bool = False
     skewed: bool = False
+    weight: int = 1
     host: str = ""
     message: str = ""
     criticality: Criticality = Criticality.MEDIUM
-    entities: dict[str, tuple[str, ...]] = {}
+    about: About = ()
+    fires: bool = True
+    told: bool = False
+    fired: bool = False
+    origin: str = ""
+    span: int = 0
     carried: dict[str, str] = {}
+    row: int = 0
 
     @property
     def key(self) -> tuple[int, int, int, str]:
         return self.time, self.shard, self.position, self.tag
 
 
-def qualifying(entries: Sequence[Entry], timespan: int, least: int, distinct: bool) -> list[Interval]:
-    """The stretches of time that windows with at least ``least`` events (or distinct tags) cover, merged."""
+class Measure(NamedTuple):
+    """What of a window is held against the threshold. ``size`` is what an event adds to the total, ``distinct`` says
+    that only different tags matter, and ``met`` judges the total and the tags.
+    """
+
+    size: Callable[[Entry], int]
+    met: Callable[[int, Mapping[str, int]], bool]
+    distinct: bool
+
+
+def measure(correlation: Correlation, tier: Tier) -> Measure:
+    """How windows of a correlation that is judged at once are judged."""
+    least = least_of(correlation, tier)
+    if correlation.kind == "event_count":
+        return Measure(_weight, lambda total, _tags: total >= least, distinct=False)
+    if correlation.kind == "value_sum":
+        return Measure(_amount, lambda total, _tags: total >= least, distinct=False)
+    if (expression := correlation.expression) is not None:
+        return Measure(_weight, lambda _total, tags: met_by(expression, tags), distinct=True)
+    return Measure(_weight, lambda _total, tags: len(tags) >= least, distinct=True)
+
+
+def _weight(entry: Entry) -> int:
+    return entry.weight
+
+
+def _amount(entry: Entry) -> int:
+    """What an event adds to a sum. A negative number adds nothing: a sum that is reached stays reached."""
+    return max(0, int(entry.tag))
+
+
+class _Window:
+    """What lies in a window that moves over the events."""
+
+    def __init__(self, how: Measure) -> None:
+        self.size, self.distinct = how.size, how.distinct
+        self.total = 0
+        self.tags: dict[str, int] = {}
+
+    def add(self, entry: Entry) -> None:
+        self.total += self.size(entry)
+        if self.distinct:
+            self.tags[entry.tag] = self.tags.get(entry.tag, 0) + 1
+
+    def remove(self, entry: Entry) -> None:
+        self.total -= self.size(entry)
+        if self.distinct:
+            left = self.tags[entry.tag] - 1
+            if left:
+                self.tags[entry.tag] = left
+            else:
+                del self.tags[entry.tag]
+
+
+def qualifying(entries: Sequence[Entry], timespan: int, how: Measure) -> list[Interval]:
+    """The stretches of time that windows which meet the condition cover, merged."""
     found: list[Interval] = []
-    weights: dict[str, int] = {}
-    total = end = 0
-    for start, first in enumerate(entries):
+    window, end = _Window(how), 0
+    for first in entries:
         while end < len(entries) and entries[end].time <= first.time + timespan:
-            entry = entries[end]
-            weights[entry.tag] = weights.get(entry.tag, 0) + entry.weight
-            total += entry.weight
+            window.add(entries[end])
             end += 1
-        if (len(weights) if distinct else total) >= least:
+        if how.met(window.total, window.tags):
             last = entries[end - 1].time
             if found and first.time <= found[-1][1]:
                 found[-1] = (found[-1][0], max(last, found[-1][1]))
             else:
                 found.append((first.time, last))
-        total -= first.weight
-        weights[first.tag] -= first.weight
-        if not weights[first.tag]:
-            del weights[first.tag]
-        end = max(end, start + 1)
+        window.remove(first)
     return found
 
 
-def firing(entries: Sequence[Entry], timespan: int, least: int, distinct: bool) -> list[Entry]:
+def firing(entries: Sequence[Entry], timespan: int, how: Measure) -> list[Entry]:
     """The events at which the threshold is met by what came within ``timespan`` up to them."""
     found: list[Entry] = []
-    weights: dict[str, int] = {}
-    total = start = at = 0
+    window = _Window(how)
+    start = at = 0
     while at < len(entries):
         now = entries[at].time
         end = at
         while end < len(entries) and entries[end].time == now:  # what happened at once counts for each other
-            weights[entries[end].tag] = weights.get(entries[end].tag, 0) + entries[end].weight
-            total += entries[end].weight
+            window.add(entries[end])
             end += 1
         while entries[start].time < now - timespan:
-            old = entries[start]
-            total -= old.weight
-            weights[old.tag] -= old.weight
-            if not weights[old.tag]:
-                del weights[old.tag]
+            window.remove(entries[start])
             start += 1
-        if (len(weights) if distinct else total) >= least:
+        if how.met(window.total, window.tags):
             found += entries[at:end]
         at = end
     return found
@@ -140,11 +192,11 @@ def _chain_ends(entries: Sequence[Entry], places: Mapping[str, int], sign: int) 
     return found
 
 
-def thin(entries: Sequence[Entry], covered: Sequence[Interval], least: int, distinct: bool) -> list[Entry]:
+def thin(entries: Sequence[Entry], covered: Sequence[Interval], how: Measure) -> list[Entry]:
     """Leave out told events that can no longer decide anything.
 
     Within a covered stretch every further event is evidence anyway. For windows that reach beyond its ends only the
-    ``least`` events (of distinct tags) next to each end can matter: a window that holds them holds enough.
+    events next to each end that meet the condition can matter: a window that holds them holds enough.
     """
     kept = []
     inside: list[list[Entry]] = [[] for _ in covered]
@@ -157,33 +209,39 @@ def thin(entries: Sequence[Entry], covered: Sequence[Interval], least: int, dist
         else:
             kept.append(entry)
     for stretch in inside:
-        edges = {id(entry): entry for entry in _edge(stretch, least, distinct)}
-        edges.update({id(entry): entry for entry in _edge(stretch[::-1], least, distinct)})
+        edges = {id(entry): entry for entry in _edge(stretch, how)}
+        edges.update({id(entry): entry for entry in _edge(stretch[::-1], how)})
         kept += edges.values()
     kept.sort(key=sort_key)
     return kept
 
 
-def _edge(entries: Sequence[Entry], least: int, distinct: bool) -> list[Entry]:
+def _edge(entries: Sequence[Entry], how: Measure) -> list[Entry]:
     kept: list[Entry] = []
-    tags: set[str] = set()
+    window = _Window(how)
     for entry in entries:
-        if len(kept) >= least:
+        if how.met(window.total, window.tags):
             break
-        if not distinct or entry.tag not in tags:
-            tags.add(entry.tag)
+        if not how.distinct or entry.tag not in window.tags:
+            window.add(entry)
             kept.append(entry)
     return kept
 
 
-def fold(entries: Sequence[Entry], width: int) -> list[Entry]:
-    """Fold events that differ in nothing but their time, within ``width`` nanoseconds, into one with their weight."""
+def fold(entries: Sequence[Entry], width: int, label: Callable[[Entry], str]) -> list[Entry]:
+    """Fold events that differ in nothing but their time, within ``width`` nanoseconds, into one with their weight.
+
+    ``label`` is what of their tag tells them apart; numbers that are folded are added up.
+    """
     folded: dict[Any, Entry] = {}
     for entry in entries:
-        flags = (entry.told, entry.fired, entry.fires, entry.late > 0)
-        about = (entry.time // width, entry.tag, entry.source, entry.origin, flags)
+        flags = (entry.told, entry.fired, entry.fires, entry.late)
+        name = label(entry)
+        about = (entry.time // width, name, entry.source, entry.origin, flags)
         if first := folded.get(about):
             first.weight += entry.weight
+            if name == SUMMED:
+                first.tag = str(int(first.tag) + int(entry.tag))
         else:
             folded[about] = entry
     return sorted(folded.values(), key=sort_key)
