@@ -34,6 +34,7 @@ BODIES = {
     "invite_user": {"email": "new@example.com"},
     "set_role": {"role": "viewer"},
     "issue_token": {"name": "script"},
+    "issue_sender_token": {"name": "web-01"},
 }
 
 

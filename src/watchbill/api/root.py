@@ -19,6 +19,7 @@ from watchbill.api import (
     errors,
     events,
     ledger,
+    receivers,
     rules,
     sources,
     suppressions,
@@ -28,7 +29,7 @@ from watchbill.api import (
 )
 from watchbill.api.document import Document
 
-TOPICS = (alerts, suppressions, events, assets, sources, controls, rules, ledger, channels, users, tokens, trail)
+TOPICS = (alerts, suppressions, events, assets, sources, controls, rules, ledger, channels, receivers, users, tokens, trail)
 
 
 class Reference(DocsBase):

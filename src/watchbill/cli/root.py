@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "assets": ("watchbill.cli.assets:assets", "The inventory: criticality, owner, expected sources."),
     "sources": ("watchbill.cli.sources:sources", "What delivers logs, and how well."),
     "controls": ("watchbill.cli.controls:controls", "The controls of ISO/IEC 27001 and their state."),
+    "receivers": ("watchbill.cli.receivers:receivers", "What listens, who may send, with which certificates."),
     "rules": ("watchbill.cli.rules:rules", "List, show, lint and test detection rules."),
     "ledger": ("watchbill.cli.ledger:ledger", "State and contents of the ledger."),
     "channels": ("watchbill.cli.channels:channels", "Where notifications go, and what was delivered."),

@@ -17,6 +17,17 @@ def prepare(data: DataDir, config: Config, clock: Clock) -> None:
     migrate()
     sync_controls(Catalog.load("watchbill.content"), clock)
     offer_first_administrator(data, config, clock)
+    publish_tokens(data)
+
+
+def publish_tokens(data: DataDir) -> None:
+    """Give the receiving process the tokens as the state of record has them, if there ever were any."""
+    from watchbill.state.receivers import queries
+
+    if queries.tokens():
+        from watchbill.flows.receivers import publish
+
+        publish(data)
 
 
 def sync_controls(catalog: Catalog, clock: Clock) -> None:

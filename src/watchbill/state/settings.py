@@ -41,6 +41,7 @@ STATE_APPS = (
     "watchbill.state.accounts",
     "watchbill.state.assets",
     "watchbill.state.readers",
+    "watchbill.state.receivers",
     "watchbill.state.coverage",
     "watchbill.state.alerts",
     "watchbill.state.controls",

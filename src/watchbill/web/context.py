@@ -52,6 +52,7 @@ NAVIGATION = (
     )),
     Group("Settings", (
         Entry("channels", "Channels", "n", "channels.read"),
+        Entry("receivers", "Receivers", "v", "receivers.read"),
         Entry("people", "People", "p", "users.read"),
     )),
 )  # fmt: skip

@@ -152,6 +152,13 @@ class Listener:
             self._socket.close()
             self._socket = None
 
+    def look_after(self) -> None:
+        """What is due every few seconds: take up new certificates, and tell what was not told yet."""
+        self.refusals.flush()
+        if self.tls is not None:
+            self.tls.context()
+            self.origin.error = self.tls.trouble
+
     def is_unwelcome(self, peer: Peer) -> str:
         """Why this peer may not send ("" when it may). What its certificate's chain says, the handshake has judged."""
         if self.tls is None or peer.identity is None:

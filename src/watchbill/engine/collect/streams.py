@@ -70,9 +70,7 @@ class StreamServer:
         while True:
             await asyncio.sleep(UNFINISHED_LIMIT / 6)
             now = time.monotonic()
-            if self.listener.tls is not None:
-                self.listener.tls.context()
-            self.listener.refusals.flush()
+            self.listener.look_after()
             for connection in list(self.connections):
                 if connection.began and now - connection.began > UNFINISHED_LIMIT and not connection.paused:
                     connection.end("left a record unfinished")

@@ -40,6 +40,8 @@ CAPABILITIES: dict[str, frozenset[Role]] = {
 #: Capabilities that only read (or prove); the auditor has exactly these, and tokens of their own.
 READING = frozenset(
     {name for name in CAPABILITIES if name.endswith(".read")} | {"events.raw", "ledger.verify", "ledger.export"}
+    "receivers.read": _PROVING,
+    "receivers.write": _ADMINISTRATORS,
 )
 
 #: From least to most, for capping a token's role by its owner's. Auditor and analyst cannot stand in for each other.

@@ -80,9 +80,7 @@ class Push:
         """Look after certificates and refusals, until cancelled."""
         while True:
             await asyncio.sleep(5)
-            if self.listener.tls is not None:
-                self.listener.tls.context()
-            self.listener.refusals.flush()
+            self.listener.look_after()
 
     async def stop(self) -> None:
         """Answer what is being asked, as far as it is durable in time; idle peers are sent away at once."""
