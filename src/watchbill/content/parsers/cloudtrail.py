@@ -24,6 +24,7 @@ _IAM: dict[str, tuple[int, int]] = {
     "DeleteUserPolicy": (ocsf.ACCOUNT_CHANGE, 8),
     "EnableMFADevice": (ocsf.ACCOUNT_CHANGE, 10),
     "DeactivateMFADevice": (ocsf.ACCOUNT_CHANGE, 11),
+    "DeleteVirtualMFADevice": (ocsf.ACCOUNT_CHANGE, 11),
     "AttachGroupPolicy": (ocsf.GROUP_MANAGEMENT, 1),
     "PutGroupPolicy": (ocsf.GROUP_MANAGEMENT, 1),
     "DetachGroupPolicy": (ocsf.GROUP_MANAGEMENT, 2),

@@ -66,7 +66,7 @@ def parse(line: Line) -> Event | None:
     resource = audit.first(native, ("protoPayload.resourceName",))
     act = audit.Act(
         _KINDS.get(method, audit.CALL),
-        failed=method.endswith("loginFailure") or (code not in {None, 0}),
+        failed=method.endswith("loginFailure") or code not in {None, 0} or _refused(native),
         user=resource.rpartition("/")[2] if method in _KINDS and _KINDS[method][0] == ocsf.ACCOUNT_CHANGE else "",
         log=resource.rpartition("/")[2],
         resources=((resource, audit.first(native, ("resource.type",))),) if resource else (),
@@ -74,6 +74,13 @@ def parse(line: Line) -> Event | None:
         extra=_cloud(project, native, code),
     )
     return audit.event(_FORM, line, native, logsource, act)
+
+
+def _refused(native: dict[str, Any]) -> bool:
+    asked = native.get("protoPayload.authorizationInfo")
+    return any(
+        isinstance(one, dict) and one.get("granted") is False for one in (asked if isinstance(asked, list) else ())
+    )
 
 
 def _project(log_name: str) -> str:
