@@ -35,9 +35,11 @@ def run(data: DataDir, config: Config, clock: Clock, stop: StopSignal) -> None:
     """Do every task when it is due, until told to stop; then forward what is left."""
     setup(data)
     from watchbill.flows.forward import Forwarder
+    from watchbill.flows.guard import guarding
 
     with ExitStack() as stack:
         forwarder = stack.enter_context(Forwarder(data, clock))
+        stack.enter_context(guarding(data, config, clock))
         due = dict.fromkeys(tasks(data, config, clock, forwarder.forward), 0.0)
         while not stop.is_set():
             for task, when in due.items():
@@ -87,7 +89,6 @@ def tasks(data: DataDir, config: Config, clock: Clock, forward: Callable[[], obj
         Task("storage", 60.0, lambda: watch_storage(data, clock)),
         Task("checks of controls", 60.0, lambda: _assess(data, config, clock)),
         Task("the lake", 300.0, lambda: _in_a_process("maintain", data)),
-        Task("the ledger", 3600.0, lambda: _in_a_process("ledger", data, "verify")),
         Task("old counts", 3600.0, lambda: assets.forget_hours(clock.now() - 35 * DAY)),
         Task("old counts of what was judged", 3600.0, lambda: coverage.fold_hours(clock.now() - 35 * DAY)),
     ]

@@ -170,6 +170,14 @@ class TailKey:
         durable.create(path, durable.twice(record))
         return cls(path, create=False)
 
+    def ahead(self, count: int) -> dict[int, bytes]:
+        """Return the keys of the next segments by their number, from the stored one on."""
+        found, key = {}, self._key
+        for number in range(self.segment, self.segment + count):
+            found[number] = key
+            key = _next(key)
+        return found
+
     def held(self, segment: int) -> bytes:
         """Return the key of a segment, nothing if it was erased."""
         return self.key(segment) if segment >= self.segment else b""

@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from watchbill.core.errors import LedgerError, Place
-from watchbill.ledger import frames, parallel, tree
+from watchbill.ledger import anchors, frames, parallel, tree
 from watchbill.ledger.check import FrameCheck
 from watchbill.ledger.cosign import MLDSA44, Cosigner, UncheckedError, cosignatures
 from watchbill.ledger.deletions import Deletions, Incident
 from watchbill.ledger.keys import ROOT_NAME, NamedKeys, TailKey, fingerprint, open_root_public
-from watchbill.ledger.manifest import decode_entry, open_key_entry
+from watchbill.ledger.manifest import Manifest, decode_entry, open_key_entry
 from watchbill.ledger.note import Checkpoint, Verifier, open_note, unb64
 from watchbill.ledger.report import Finding, Report, ShardFacts
 from watchbill.ledger.tiles import ENTRIES, WIDTH, TileReader, tile_path
+from watchbill.ledger.trusted import Shown, Trusted, judge
 from watchbill.ledger.volume import Head, Opening, VolumePath, opening_of, shard_path, shards, volumes
 
 Progress = Callable[[int, int], None]
+_AHEAD = 64  # more segments than may be open at once
 _PARALLEL_BYTES = 32 << 20  # below this, starting processes costs more than it gives
 
 
@@ -32,14 +34,22 @@ def verify_ledger(
     root_fingerprint: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    trusted: Trusted | None = None,
+    period: tuple[int, int] | None = None,
 ) -> Report:
     """Check one shard or all. ``keys`` (the keys folder) allows the unsealed tail to be checked, too.
 
     ``progress`` is called with (bytes checked, bytes in all). ``workers`` is the number of processes (default: cores).
+    ``trusted`` is what the reader of the report holds (trusted.py). ``period`` (receipt times [start, end)) checks the
+    records of the volumes that touch it alone; the log is always checked whole.
     Nothing is raised for what is wrong: it is in the report's findings.
     """
     report = Report()
-    root = open_root_public(keys) if keys and (keys / "root.pub").exists() else None
+    root = None
+    try:
+        root = open_root_public(keys) if keys and (keys / "root.pub").exists() else None
+    except LedgerError as error:
+        report.wrong(error.place or keys, error.what)
     chosen = shards(path) if shard is None else [shard]
     if not chosen:
         report.wrong(path, "there is no ledger here")
@@ -55,29 +65,32 @@ def verify_ledger(
     if keys is None:
         report.open_points.append("the unsealed tail was not checked: that needs the keys folder")
     for number in chosen:
-        check = _ShardCheck(shard_path(path, number), number, keys, report)
+        check = _ShardCheck(shard_path(path, number), number, keys, report, trusted, period)
         found, processes = len(report.findings), workers or os.cpu_count() or 1
         stated = root
         root = check.run(stated, processes, step)
         if len(report.findings) > found and check.deleted_meanwhile():
             del report.findings[found:], report.shards[-1]
-            check = _ShardCheck(shard_path(path, number), number, keys, report)
+            check = _ShardCheck(shard_path(path, number), number, keys, report, trusted, period)
             root = check.run(stated, processes, step)
-    judge_root(report, root, root_fingerprint)
+    judge_root(report, root, root_fingerprint, trusted)
+    if period:
+        report.open_points.append("records outside of the period were not checked, but for those in the same files")
     return report
 
 
-def judge_root(report: Report, root: Verifier | None, expected: str | None) -> None:
+def judge_root(report: Report, root: Verifier | None, expected: str | None, trusted: Trusted | None = None) -> None:
     """Compare the root key with the fingerprint that the reader of the report holds."""
     report.root = fingerprint(root.key) if root else ""
     if expected is None:
         report.open_points.append("the root key was not compared with a fingerprint that you hold (--root-fpr)")
     elif report.root != expected.lower().removeprefix("sha256:").replace(":", "").replace(" ", ""):
         report.findings.insert(0, Finding("root key", f"its fingerprint is {report.root}, not the one that you hold"))
-    report.open_points.append(
-        "no witness was asked: whoever held the log key could have shown another history to somebody else, "
-        "or cut off the end since a time that nobody else remembers"
-    )
+    if trusted is None:
+        report.open_points.append(
+            "no witness was asked (--anchors): whoever held the log key could have shown another history to somebody else, "
+            "or cut off the end since a time that nobody else remembers"
+        )
 
 
 @dataclass
@@ -113,8 +126,19 @@ class _VolumeResult:
 
 
 class _ShardCheck:
-    def __init__(self, path: Path, shard: int, keys: Path | None, report: Report) -> None:
+    def __init__(
+        self,
+        path: Path,
+        shard: int,
+        keys: Path | None,
+        report: Report,
+        trusted: Trusted | None = None,
+        period: tuple[int, int] | None = None,
+    ) -> None:
         self._path, self._shard, self._keys, self._report = path, shard, keys, report
+        self._trusted, self._period = trusted, period
+        self._named: list[bytes] = []
+        self._times: list[tuple[int, int, int]] = []  # for a period: log index, first and last receipt
         self._log = TileReader(path / "log")
         self._facts = ShardFacts(shard)
         self._deletions = Deletions()
@@ -133,6 +157,7 @@ class _ShardCheck:
                 )
                 return root
             root = self._check_log(note, root)
+            self._judge_anchors(note)
             self._check_volumes(head, tail, workers, step)
         except LedgerError as error:
             self._report.wrong(error.place or self._path, error.what)
@@ -169,6 +194,8 @@ class _ShardCheck:
                 raise LedgerError(
                     f"entry {index} of the log is not the one that its tile of hashes holds", place=Place(str(file))
                 )
+            if self._period and is_manifest(entry):
+                self._times.append((index, *Manifest.decode(entry).received))
             if not is_manifest(entry):
                 try:
                     if is_deletion(entry):
@@ -178,6 +205,7 @@ class _ShardCheck:
                         continue
                     root = root or Verifier(ROOT_NAME, unb64(decode_entry(entry)["root"]))
                     named = open_key_entry(entry, root, signed.origin, named.key if named else None)
+                    self._named.append(named.key)
                 except (ValueError, KeyError, TypeError) as error:
                     raise LedgerError(f"entry {index} of the log: {error}", place=Place(str(self._log.path))) from error
         if named is None or root is None:
@@ -201,12 +229,28 @@ class _ShardCheck:
         )
         return root
 
+    def _judge_anchors(self, note: str) -> None:
+        """Compare the log with what others said of it, as it is kept beside it and as the reader holds it."""
+        signed = Checkpoint.parse(note)
+        found = [anchors.anchor(self._path, size) for size in anchors.sizes(self._path)]
+        if seen := anchors.cosigned(self._path):
+            try:
+                found.append(anchors.Anchor(Checkpoint.parse(seen), seen, {}))
+            except ValueError as error:
+                raise LedgerError(str(error), place=Place(str(anchors.folder(self._path) / "cosigned"))) from error
+
+        def root_at(size: int) -> bytes | None:
+            return self._log.root(size) if size <= signed.size else None
+
+        shown = Shown(signed, note, self._named, signed.size, found, root_at, live=True)
+        judge(self._report, self._facts, shown, self._trusted)
+
     def _check_volumes(self, head: Head, tail: TailKey | None, workers: int, step: Callable[[int], None]) -> None:
         tasks = list(self._tasks(head, tail))
         size = sum(task.volume.path.stat().st_size for task in tasks)
         processes = min(workers, len(tasks)) if size >= _PARALLEL_BYTES else 1
         results = self._collect(map(_VolumeResult.load, parallel.each(tasks, _check_in_process, processes)), step)
-        if any(result.finding for result in results):
+        if self._period or any(result.finding for result in results):
             return
         last = results[-1]
         if last.index < self._facts.log_size:
@@ -221,13 +265,24 @@ class _ShardCheck:
         for number in range(head.volume + 1):
             if number >= len(found) or found[number].number != number:
                 raise LedgerError(f"volume {number} is missing", place=Place(str(self._path / "events")))
-        kept = (tail.segment, {n: tail.key(n) for n in range(tail.segment, tail.segment + 64)}) if tail else (0, {})
+        kept = (tail.segment, tail.ahead(_AHEAD)) if tail else (0, {})
         openings = [opening_of(volume) for volume in found]
         for volume, following in zip(found, [*openings[1:], None], strict=True):
             end = None if following else head.end
+            if not self._is_wanted(volume, following):
+                continue
             yield _VolumeTask(
                 self._shard, volume, end, following, self._log.path, self._facts.log_size, kept, self._deletions
             )
+
+    def _is_wanted(self, volume: VolumePath, following: Opening | None) -> bool:
+        """Tell whether a volume holds records of the period. What is not sealed came just now."""
+        if self._period is None:
+            return True
+        start, end = self._period
+        low, high = opening_of(volume).log_size, following.log_size if following else 1 << 62
+        times = [each for index, *each in self._times if low <= index < high]
+        return any(first < end and last >= start for first, last in times)
 
     def _collect(self, found: Iterator[_VolumeResult], step: Callable[[int], None]) -> list[_VolumeResult]:
         results = []
@@ -307,7 +362,7 @@ def check_last(
     shard: int, volume: VolumePath, head: Head, log: Path, signed: int, tail: TailKey, deletions: Deletions
 ) -> str | None:
     """Check the volume that is being written, up to its head; return the first thing that is wrong with it."""
-    keys = tail.segment, {n: tail.key(n) for n in range(tail.segment, tail.segment + 64)}
+    keys = tail.segment, tail.ahead(_AHEAD)
     end = head.end if volume.number == head.volume else None
     result = _check_volume(_VolumeTask(shard, volume, end, None, log, signed, keys, deletions))
     if result.finding:

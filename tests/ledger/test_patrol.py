@@ -1,0 +1,206 @@
+"""The patrol: everything that is altered, deleted or cut on disk is told by the next round, with its place."""
+
+import base64
+import os
+import re
+import shutil
+import time
+from dataclasses import replace
+
+import pytest
+
+from watchbill.core.clock import SECOND
+from watchbill.ledger import Reader, anchors, patrol
+from watchbill.ledger import writer as writer_module
+from watchbill.ledger.keys import open_private
+from watchbill.ledger.note import sign
+from watchbill.ledger.patrol import Patrol
+
+SHARD = "shard-0000"
+
+
+@pytest.fixture(scope="module")
+def written(new_place):
+    """Several volumes, and a log of more than one full tile."""
+    place = new_place()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer_module, "VOLUME_BYTES", 60_000)
+        with place.writer() as writer:
+            source = writer.source("web-01", "http")
+            for number in range(270):
+                writer.append(source, [b"record %d" % number] * 3, place.clock.now())
+                place.clock.advance(SECOND)
+                writer.tick()
+    return place
+
+
+@pytest.fixture
+def watched(written, monkeypatch, tmp_path):
+    """A copy of it, and a patrol that has seen all of it."""
+    monkeypatch.setattr(writer_module, "VOLUME_BYTES", 60_000)
+    monkeypatch.setattr(patrol.time, "sleep", lambda _: None)
+    for folder in (written.ledger, written.keys):
+        shutil.copytree(folder, tmp_path / folder.name)
+    place = replace(written, ledger=tmp_path / "ledger", keys=tmp_path / "keys")
+    made = patrol_of(place, tmp_path)
+    assert settled(made) == []
+    assert made.cycle.complete
+    assert made.cycle.upto == {0: Reader(place.ledger, 0).head()}
+    return place, made
+
+
+def patrol_of(place, folder):
+    return Patrol(place.ledger, place.keys, folder / "patrol.json", 86_400.0)
+
+
+def settled(made):
+    found = made.round()
+    for _ in range(20):
+        found += made.round() if not made.cycle.complete else []
+    return found
+
+
+def flip(path, at=None):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 if at is None else at] ^= 1
+    path.write_bytes(data)
+
+
+def forge_checkpoint(place):
+    path = place.ledger / SHARD / "log/checkpoint"
+    origin, size, _, *rest = path.read_text().split("\n")
+    path.write_text("\n".join([origin, size, base64.b64encode(bytes(32)).decode(), *rest]))
+
+
+def go_back(place):
+    path = place.ledger / SHARD / "log/checkpoint"
+    text = re.sub(r"\n\d+\n", "\n100\n", path.read_text().partition("\n\n")[0] + "\n", count=1)
+    path.write_text(sign(text, text.partition("\n")[0], open_private(place.keys / "log.key")))
+
+
+def swap(place):
+    one, other = place.events()[0], place.events()[1]
+    a, b = one.read_bytes(), other.read_bytes()
+    one.write_bytes(b)
+    other.write_bytes(a)
+
+
+WAYS = {
+    "a closed volume": (lambda place: flip(place.events()[0]), r"00000000-.*\.vol \(byte \d+\)"),
+    "the last volume": (lambda place: flip(place.events()[-1]), r"\.vol"),
+    "a volume is deleted": (lambda place: place.events()[1].unlink(), "events"),
+    "a volume is cut": (lambda place: os.truncate(place.events()[1], 9_000), r"00000001-.*\.vol"),
+    "the last volume is cut": (lambda place: os.truncate(place.events()[-1], 300), r"\.vol"),
+    "volumes change places": (swap, r"\.vol"),
+    "a volume grows": (lambda place: place.events()[0].write_bytes(place.events()[0].read_bytes() + b"x"), r"\.vol"),
+    "a bundle of entries": (lambda place: flip(place.ledger / SHARD / "log/tile/entries/000"), "tile/entries/000"),
+    "a tile of hashes": (lambda place: flip(place.ledger / SHARD / "log/tile/0/000", 40), "tile/entries/000"),
+    "a tile is deleted": (lambda place: (place.ledger / SHARD / "log/tile/0/000").unlink(), "tile/0/000"),
+    "the checkpoint is forged": (forge_checkpoint, "checkpoint"),
+    "the checkpoint goes back": (go_back, "checkpoint"),
+    "the checkpoint is deleted": (lambda place: (place.ledger / SHARD / "log/checkpoint").unlink(), "checkpoint"),
+    "the head is deleted": (lambda place: (place.ledger / SHARD / "head").unlink(), "head"),
+    "the shard is deleted": (lambda place: shutil.rmtree(place.ledger / SHARD), SHARD),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_altered_is_told_in_the_next_round(watched, way):
+    """Once, with its place; the round after is quiet."""
+    place, made = watched
+    change, where = WAYS[way]
+    change(place)
+    found = made.round()
+    assert found, way
+    assert any(re.search(where, one.place) for one in found), found
+    assert made.round() == []
+
+
+def test_what_was_altered_while_nobody_watched_is_told_at_the_start(watched, tmp_path):
+    """A new patrol has the statuses of before: the changed file is the first that it verifies."""
+    place, _ = watched
+    flip(place.events()[0])
+    found = patrol_of(place, tmp_path).round()
+    assert "00000000-" in found[0].place
+
+
+def test_a_forged_status_is_found_by_the_cycle(watched, monkeypatch, tmp_path):
+    """Somebody sets the times back, too: then it is the whole verification that finds it."""
+    place, made = watched
+    path = place.events()[0]
+    monkeypatch.setattr(patrol.Status, "of", classmethod(lambda cls, _: cls(0, 0, 0, 0)))
+    made._good[str(path)] = patrol.Status(0, 0, 0, 0)
+    flip(path)
+    for one in list(made._good):
+        made._good[one] = patrol.Status(0, 0, 0, 0)
+    assert made.round() == []
+    made.cycle.started -= 4_000
+    assert "00000000-" in settled(made)[0].place
+
+
+def test_a_touched_or_rewritten_file_that_is_good_is_no_finding(watched):
+    """Backups restore times, packing rewrites volumes: what counts is what is in them."""
+    place, made = watched
+    path = place.events()[0]
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data)
+    os.utime(place.events()[1])
+    assert made.round() == []
+
+
+def test_a_live_writer_is_followed(watched):
+    """Records come, volumes are closed, heads are signed: nothing of it is a finding; a change among it is."""
+    place, made = watched
+    with place.writer() as writer:
+        source = writer.source("web-01", "http")
+        for number in range(40):
+            writer.append(source, [b"later %d" % number] * 10, place.clock.now())
+            writer.commit()
+            if number % 3 == 0:
+                place.clock.advance(SECOND)
+                writer.tick()
+            if number % 5 == 0:
+                made._shards[0]._last_due = 0.0
+                assert made.round() == []
+        path = place.events()[-1]
+        data = path.read_bytes()
+        flip(path, data.index(b"later 38") if b"later 38" in data else len(data) // 2)
+        made._shards[0]._last_due = 0.0
+        assert ".vol" in made.round()[0].place
+        path.write_bytes(data)
+
+
+def test_what_others_said_may_not_be_deleted_or_exchanged(watched):
+    """A kept time stamp that is gone, and a cosigned checkpoint of more entries than there are."""
+    place, made = watched
+    shard = place.ledger / SHARD
+    note = (shard / "log/checkpoint").read_text()
+    anchors.keep_stamp(shard, note, "tsa", b"token")
+    anchors.keep_cosigned(shard, note)
+    assert made.round() == []
+    for path in anchors.folder(shard).glob("*.tsr"):
+        path.unlink()
+    assert "was deleted" in made.round()[0].what
+    text = re.sub(r"\n\d+\n", "\n9999\n", note.partition("\n\n")[0] + "\n", count=1)
+    anchors.keep_cosigned(shard, sign(text, text.partition("\n")[0], open_private(place.keys / "log.key")))
+    assert any("cut back" in one.what for one in made.round())
+
+
+def test_the_cycle_keeps_to_its_share(watched):
+    """What a round may spend grows with time, and with what is left to do in time."""
+    _, made = watched
+    made._begin(time.monotonic())
+    assert made._allowed() == pytest.approx(2.0, abs=0.05)
+    made._began -= 1_000
+    assert made._allowed() == pytest.approx(2.0 + 1_000 * patrol.SHARE, abs=0.5)
+    made.cycle.total, made.cycle.done, made._spent = 1_000, 1, 100.0
+    assert made._allowed() == pytest.approx(2.0 + 1_000 * patrol.LARGEST_SHARE, abs=0.5)
+
+
+def test_a_damaged_memory_is_made_again(place, tmp_path):
+    """It is a hint, nothing more."""
+    (tmp_path / "patrol.json").write_text('{"a": 1}')
+    with place.writer():
+        pass
+    assert settled(patrol_of(place, tmp_path)) == []
