@@ -6,8 +6,10 @@ Everything else of the OCSF event stays in one JSON column, and the raw record s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -32,8 +34,12 @@ HOT = {
 }
 NUMBERS = frozenset({"activity_id", "status_id", "severity_id"})
 #: Attributes that are left out at rest because OCSF derives them from others; reading puts them back.
-_DERIVED = frozenset({"class_uid", "category_uid", "type_uid", "time", "message", "metadata.version"})
-_LEFT_OUT = frozenset(HOT.values()) | _DERIVED | {"device.hostname"}
+_DERIVED = (
+    "class_uid", "category_uid", "type_uid", "time", "message", "metadata.version", "device.hostname",
+)  # fmt: skip
+#: What is taken out of an event's attributes: the hot ones first, then those that are not kept.
+_TAKEN = (*HOT.values(), *_DERIVED)
+_NOTHING = repeat(None)
 #: A message longer than this is cut at rest; the whole of it stays in the raw record.
 MESSAGE_LIMIT = 32_768
 _CUT = " … [cut here; the raw record has all of it]"
@@ -103,27 +109,34 @@ def batch(events: Sequence[Event], rules: Sequence[tuple[str, ...]]) -> RecordBa
     """Turn events (and the names of the rules that each of them met) into one Arrow record batch, column by column."""
     from arro3.core import Array, DataType, RecordBatch
 
-    ocsf = [event.ocsf for event in events]
+    if not events:
+        return RecordBatch({name: Array([], schema().field(name).type) for name in schema().names}, schema=schema())
+    hot: list[list[Any]] = []
+    rests = []
+    for event in events:
+        rest = event.ocsf.copy()
+        hot.append([*map(rest.pop, _TAKEN, _NOTHING)])
+        rests.append(_rest(rest))
     long, number = DataType.int64(), DataType.int32()
+    received = [event.received for event in events]
     columns: dict[str, Any] = {
         "shard": Array([event.shard for event in events], number),
         "position": Array([event.position for event in events], long),
         "time": Array([event.time for event in events], long),
-        "received": Array([event.received for event in events], long),
+        "received": Array(received, long),
         "source": _text_array([event.source for event in events]),
         "parser": _text_array([event.parser for event in events]),
         "class_uid": Array([event.class_uid for event in events], number),
         "host": _text_array([event.host for event in events]),
     }
-    for name, path in HOT.items():
-        values = [fields.get(path) for fields in ocsf]
+    for name, values in zip(HOT, zip(*hot, strict=True), strict=False):
         columns[name] = Array(_numbers(values), number) if name in NUMBERS else _text_array(_texts(values))
     columns |= {
-        "message": _text_array([_shortened(event.message) for event in events]),
+        "message": _text_array(_shortened([event.message for event in events])),
         "flaw": _text_array([event.flaw or None for event in events]),
         "rules": _text_array([f" {' '.join(names)} " if names else None for names in rules]),
-        "ocsf": _text_array([_rest(fields) for fields in ocsf]),
-        "day": _text_array(_days(event.received for event in events)),
+        "ocsf": _text_array(rests),
+        "day": _text_array(_days(received)),
     }
     return RecordBatch(columns, schema=schema())
 
@@ -150,27 +163,27 @@ def day_of(ns: int) -> str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=ns // DAY)).strftime("%Y-%m-%d")
 
 
-def _days(times: Iterable[int]) -> list[str]:
-    names: dict[int, str] = {}
-    found = []
-    for ns in times:
-        number = ns // DAY
-        name = names.get(number)
-        if name is None:
-            name = names[number] = day_of(ns)
-        found.append(name)
-    return found
+def _days(times: Sequence[int]) -> Sequence[str]:
+    first, last = min(times) // DAY, max(times) // DAY
+    names = {number: day_of(number * DAY) for number in {first, last}}
+    if len(names) == 1:
+        return [names[first]] * len(times)
+    return [names.get(ns // DAY) or day_of(ns) for ns in times]
 
 
-def _numbers(values: list[Any]) -> list[int | None]:
+def _numbers(values: Sequence[Any]) -> Sequence[int | None]:
+    if set(map(type, values)) == {int} and min(values) >= -0x8000_0000 and max(values) < 0x8000_0000:
+        return values
     return [value if type(value) is int and -0x8000_0000 <= value < 0x8000_0000 else None for value in values]
 
 
-def _texts(values: list[Any]) -> list[str | None]:
+def _texts(values: Sequence[Any]) -> Sequence[str | None]:
+    if set(map(type, values)) <= {str, NoneType}:
+        return values
     return [value if value is None or type(value) is str else str(value) for value in values]
 
 
-def _text_array(values: list[str | None] | list[str]) -> Array:
+def _text_array(values: Sequence[str | None]) -> Array:
     from arro3.core import Array, DataType
 
     try:
@@ -180,12 +193,13 @@ def _text_array(values: list[str | None] | list[str]) -> Array:
         return Array(mended, DataType.utf8())
 
 
-def _shortened(message: str) -> str:
-    return message if len(message) <= MESSAGE_LIMIT else message[:MESSAGE_LIMIT] + _CUT
+def _shortened(messages: Sequence[str]) -> Sequence[str]:
+    if max(map(len, messages)) <= MESSAGE_LIMIT:
+        return messages
+    return [one if len(one) <= MESSAGE_LIMIT else one[:MESSAGE_LIMIT] + _CUT for one in messages]
 
 
-def _rest(fields: Mapping[str, Any]) -> str | None:
-    rest = {name: value for name, value in fields.items() if name not in _LEFT_OUT}
+def _rest(rest: dict[str, Any]) -> str | None:
     if not rest:
         return None
     try:
