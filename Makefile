@@ -36,6 +36,9 @@ demo: $(VENV)/base ## a month in the life of a fictional company, in ./data-demo
 test: $(VENV)/dev ## the whole test suite, with whatever it needs
 	@BIN=$(BIN) bash tests/run.sh
 
+torture: $(VENV)/dev ## the fault battery at length: a thousand kills, a hundred thousand crash states; prints figures
+	$(BIN)/python tests/faults/torture.py
+
 lint: $(VENV)/dev ## ruff, formatting, architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,4 +56,4 @@ docs: $(VENV)/dev ## write the reference pages from the code
 lock: $(VENV)/uv ## pin the dependencies anew
 	UV=$(BIN)/uv sh requirements/compile.sh
 
-.PHONY: help venv up demo test lint types bench docs lock
+.PHONY: help venv up demo test torture lint types bench docs lock

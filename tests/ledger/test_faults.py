@@ -10,7 +10,7 @@ import pytest
 
 from watchbill.core.clock import SECOND
 from watchbill.core.errors import LedgerError
-from watchbill.ledger import Reader, verify_ledger
+from watchbill.ledger import Reader, frames, verify_ledger
 
 CHILD = """
 import os, random, sys
@@ -78,6 +78,35 @@ def test_a_torn_end_is_cut_back(place, keep):
     assert reader.get(reader.head() - 1).raw == b"next"
     assert verify_ledger(place.ledger, keys=place.keys).ok
     reader.close()
+
+
+@pytest.mark.parametrize("kind", [frames.Kind.GROUP, frames.Kind.SEAL], ids=["group", "seal"])
+def test_a_frame_that_is_torn_in_its_middle_is_cut_off(place, kind):
+    """A crash may write the end of a frame and not its middle: nothing of it counts, and what stood before it is whole."""
+    writer = place.writer()
+    source = writer.source("web-01", "http")
+    writer.append(source, [b"kept"], place.clock.now())
+    writer.commit()
+    path = place.events()[0]
+    head, tail = (path.parents[1] / "head").read_bytes(), (place.keys / "tail-0000.key").read_bytes()
+    if kind is frames.Kind.SEAL:
+        place.clock.advance(SECOND)
+        writer._seal(list(writer._open))
+    else:
+        writer.append(source, [b"torn" * 50], place.clock.now())
+        writer.commit()
+    with path.open("r+b") as file:
+        last = [one for one in frames.headers(file.fileno(), 0, path.stat().st_size) if one.kind == kind][-1]
+        file.seek(last.offset + 100)
+        file.write(bytes(20))
+    (path.parents[1] / "head").write_bytes(head)
+    (place.keys / "tail-0000.key").write_bytes(tail)  # it may lag behind what is sealed
+    os.close(writer._lock)  # the process is gone, as far as the lock tells
+    with place.writer() as after:
+        assert after.commit() == 2
+        after.append(source, [b"next"], place.clock.now())
+    assert [record.raw for record in Reader(place.ledger, 0).read(1, 10)] == [b"kept", b"next"]
+    assert verify_ledger(place.ledger, keys=place.keys).ok
 
 
 @pytest.mark.parametrize("failing", range(1, 12))

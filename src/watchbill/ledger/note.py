@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 ED25519 = b"\x01"
 _DASH = "— "
 _MOST_SIGNATURES = 64
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 class _PublicKey(Protocol):
@@ -91,7 +93,7 @@ def sign(text: str, name: str, key: SigningKey) -> str:
 def signature_lines(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     """Return a note's text, and (name, key id, signature) of each line. Raises ValueError."""
     text, gap, signatures = note.rpartition("\n\n")
-    if not gap or not signatures.endswith("\n") or any(char < " " and char != "\n" for char in note):
+    if not gap or not signatures.endswith("\n") or _CONTROL.search(note):
         raise ValueError("this is no signed note")
     lines = signatures[:-1].split("\n")
     if len(lines) > _MOST_SIGNATURES:

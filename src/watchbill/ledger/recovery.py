@@ -171,6 +171,7 @@ class _Replay:
                 raise ValueError("a second opening")
 
     def _group(self, state: State, frame: Frame) -> None:
+        """Take a group. Everything is checked first: a frame that a crash tore must leave no trace in the state."""
         header = frame.header
         segment = self._open.get(header.segment)
         if segment is None:
@@ -178,8 +179,6 @@ class _Replay:
                 raise ValueError(f"segment {header.segment} follows {state.segment - 1}")
             key = self._tail.key(header.segment) if header.segment >= self._tail.segment else b""
             segment = PendingSegment(self._shard, header.segment, header.position, self._now, key)
-            self._open[header.segment] = segment
-            state.segment += 1
         if header.position != state.position:
             raise ValueError(f"position {header.position} where {state.position} is due")
         if segment.key and not frame.follows(segment.key, segment.mac):
@@ -190,16 +189,21 @@ class _Replay:
         if state.began is None:
             state.began = group.runs[0].received if group.runs else segment.opened
         segment.stored(header.offset, header.end - header.offset, frame.mac)
+        self._open[header.segment] = segment
+        state.segment = max(state.segment, header.segment + 1)
         state.position += header.records
 
     def _seal(self, state: State, frame: Frame) -> None:
-        if frame.header.segment != min(self._open, default=None):
+        """Take a seal; as with groups, everything is checked first."""
+        number = frame.header.segment
+        if number != min(self._open, default=None):
             raise ValueError("a seal of no open segment")
-        segment = self._open.pop(frame.header.segment)
+        segment = self._open[number]
         if segment.key and not frame.follows(segment.key, segment.mac):
             raise ValueError("the seal is not what was written")
         entry = Seal.decode(frame.payload).manifest
         Manifest.decode(entry)
+        state.sealed.take(segment.runs, segment.drops, segment.bodies)
         state.log.append(entry)
         state.previous = tree.leaf_hash(entry).hex()
-        state.sealed.take(segment.runs, segment.drops, segment.bodies)
+        del self._open[number]

@@ -23,6 +23,7 @@ from watchbill.ledger.volume import Head, Opening, VolumePath, opening_of, shard
 
 Progress = Callable[[int, int], None]
 _AHEAD = 64  # more segments than may be open at once
+_AHEAD = 64  # more segments than may be open at once
 _PARALLEL_BYTES = 32 << 20  # below this, starting processes costs more than it gives
 
 
@@ -47,7 +48,11 @@ def verify_ledger(
     report = Report()
     root = None
     try:
+        root = None
+    try:
         root = open_root_public(keys) if keys and (keys / "root.pub").exists() else None
+    except LedgerError as error:
+        report.wrong(error.place or keys, error.what)
     except LedgerError as error:
         report.wrong(error.place or keys, error.what)
     chosen = shards(path) if shard is None else [shard]

@@ -1,0 +1,204 @@
+"""The fault battery at length: ``make torture``, or ``python tests/faults/torture.py [--fault NAME] [--scale SHARE]``.
+
+Figures go to standard output, one line a fault as it ends; progress to standard error. Exit code 1 if anything failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from crash_states import State, build
+from injections import OVER_A_CRASH, inject, injections
+from judging import judge
+from kills import kills
+from scenarios import SCENARIOS, play
+from tampering import tampered
+
+KILLS = 1_000
+STATES = 100_000
+FLIPS = 2_000
+#: States that one recording gives at each of its moments.
+EACH = 40
+MEMORY_LIMIT = 512 << 20
+
+
+class Figures(NamedTuple):
+    """What a fault came to: how often it was done, what failed, and what was measured."""
+
+    done: int
+    failures: list[str]
+    facts: dict[str, object]
+
+
+class Bar:
+    """A progress bar on standard error: a line that is rewritten on a terminal, one every half minute elsewhere."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self._name, self._total, self._done = name, total, 0
+        self._began = time.monotonic()
+        self._told = 0.0
+
+    def step(self, count: int = 1) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._told < (0.2 if sys.stderr.isatty() else 30) and self._done < self._total:
+            return
+        self._told = now
+        share = min(1.0, self._done / max(1, self._total))
+        left = (now - self._began) / max(share, 1e-9) * (1 - share)
+        text = f"{self._name:<12} [{'#' * int(30 * share):<30}] {self._done:,} of {self._total:,}, {left:.0f} s left"
+        end = "" if sys.stderr.isatty() and self._done < self._total else "\n"
+        print(f"\r{text}" if sys.stderr.isatty() else text, end=end, file=sys.stderr, flush=True)
+
+
+def _states(total: int) -> Iterator[tuple[int, State, str]]:
+    """Crash states of all scenarios, seed after seed, until there are enough."""
+    count = 0
+    for seed in range(1, 1_000_000):
+        for scenario in SCENARIOS:
+            with tempfile.TemporaryDirectory() as folder:
+                for state in play(scenario, Path(folder), seed, random.Random(seed), EACH):
+                    yield seed, state, scenario.name
+                    count += 1
+                    if count >= total:
+                        return
+
+
+def _judge_state(task: tuple[int, State, str]) -> tuple[str, str]:
+    """In a process of the pool: the name of the scenario, and what is wrong ("" if nothing)."""
+    seed, state, scenario = task
+    folder = _scratch() / f"{os.getpid()}"
+    try:
+        build(state, folder)
+        judge(folder, seed, state.acknowledged)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
+        return scenario, f"{scenario}, seed {seed}, {state.story}: {type(error).__name__}: {error}"
+    return scenario, ""
+
+
+def _scratch() -> Path:
+    return Path(os.environ["WATCHBILL_TORTURE"])
+
+
+def crash_states(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+    """Fault 3, and 4 as far as the page cache: every disk that a crash may leave."""
+    total = int(STATES * scale)
+    progress, failures, by_scenario = bar("crash states", total), [], Counter()
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        for scenario, wrong in pool.imap_unordered(_judge_state, _bounded(_states(total)), chunksize=16):
+            by_scenario[scenario] += 1
+            progress.step()
+            if wrong:
+                failures.append(wrong)
+    return Figures(sum(by_scenario.values()), failures, {"states": dict(by_scenario)})
+
+
+def _bounded(tasks: Iterator[tuple[int, State, str]]) -> Iterator[tuple[int, State, str]]:
+    """A pool reads all its tasks at once: wait while too much memory is held by those that are under way."""
+    for number, task in enumerate(tasks):
+        if number % 512 == 0:
+            while resident() > MEMORY_LIMIT // 2:
+                time.sleep(0.05)
+        yield task
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def kill(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+    """Fault 1: kill -9."""
+    total = max(1, int(KILLS * scale))
+    progress, took, failures = bar("kills", total), [], []
+    try:
+        with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+            for seconds in kills(Path(folder), total, random.Random(1)):
+                took.append(seconds)
+                progress.step()
+    except AssertionError as error:
+        failures.append(f"kill {len(took) + 1}: {error}")
+    slowest = round(max(took, default=0), 3)
+    return Figures(len(took), failures, {"slowest restart, seconds": slowest})
+
+
+def injected(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+    """Fault 2: an error or the end at every system call."""
+    with tempfile.TemporaryDirectory(dir=_scratch()) as name:
+        folder = Path(name)
+        found = injections(folder, 1) + injections(folder, 1, OVER_A_CRASH)
+        chosen = random.Random(1).sample(found, max(1, int(len(found) * scale)))
+        progress, failures = bar("injections", len(chosen)), []
+        for one in chosen:
+            try:
+                inject(one, folder, 1)
+            except AssertionError as error:
+                failures.append(str(error))
+            progress.step()
+    return Figures(len(chosen), failures, {"calls": dict(Counter(one.call for one in chosen))})
+
+
+def flips(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+    """Fault 8: a file is truncated, or one of its bits flips."""
+    total = max(1, int(FLIPS * scale))
+    progress, failures, harmless = bar("tampering", total), [], Counter()
+    with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+        for one in tampered(Path(folder), total, random.Random(1)):
+            progress.step()
+            if one.wrong:
+                failures.append(one.wrong)
+            if not one.found:
+                harmless[one.file] += 1
+    return Figures(total, failures, {"without any effect": dict(harmless)})
+
+
+FAULTS = {"kills": kill, "injections": injected, "tampering": flips, "crash-states": crash_states}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fault", choices=sorted(FAULTS), action="append", help="only this one; may be given again")
+    parser.add_argument("--scale", type=float, default=1.0, help="a share of the full number, as 0.01")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    options = parser.parse_args()
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="wb-torture-", dir=_memory()) as folder:
+        os.environ["WATCHBILL_TORTURE"] = folder
+        for name in options.fault or FAULTS:
+            began = time.monotonic()
+            figures = FAULTS[name](options.scale, Bar)
+            seconds = time.monotonic() - began
+            failed = failed or bool(figures.failures)
+            if options.json:
+                row = {"fault": name, "done": figures.done, "failed": len(figures.failures), "seconds": round(seconds)}
+                print(json.dumps({**row, **figures.facts, "failures": figures.failures}), flush=True)
+                continue
+            print(f"{name}: {figures.done:,} done, {len(figures.failures)} failed, {seconds:.0f} s; {figures.facts}")
+            for failure in figures.failures[:20]:
+                print(f"    {failure}", flush=True)
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        most = max(most, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10)
+    print(f"largest process: {most >> 20} MiB", file=sys.stderr)
+    return 1 if failed or most > MEMORY_LIMIT else 0
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is one: a hundred thousand ledgers are synced."""
+    shared = "/dev/shm"  # noqa: S108 - the folder in it is made by tempfile
+    return shared if os.access(shared, os.W_OK) else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
