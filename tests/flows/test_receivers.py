@@ -9,6 +9,7 @@ import pytest
 from watchbill.core.errors import ConflictError, NotFoundError, WatchbillError
 from watchbill.engine.collect.push import Tokens
 from watchbill.flows import receivers
+from watchbill.flows.listening import listeners
 from watchbill.flows.prepare import publish_tokens
 from watchbill.state.receivers import queries
 from watchbill.state.trail import queries as trail
@@ -88,13 +89,13 @@ def test_certificates_have_a_trail(place, tmp_path):
 
 def test_what_listens(place):
     """As the receiving process said last; nothing when it never ran."""
-    assert receivers.listeners(place.data) == ()
+    assert listeners(place.data) == ()
     place.data.run.mkdir(exist_ok=True)
     (place.data.run / "collect-status.json").write_text(
         '{"sources":[{"name":"receiver:relp","transport":"receiver","state":"listening","reason":"127.0.0.1 port 2514","last_error":""},'
         '{"name":"receiver:push","transport":"receiver","state":"failed","reason":"port 80 is taken","last_error":""},'
         '{"name":"web","transport":"file","state":"following","reason":"","last_error":""}]}'
     )
-    relp, push = receivers.listeners(place.data)
+    relp, push = listeners(place.data)
     assert (relp.kind, relp.where, relp.reason) == ("relp", "127.0.0.1 port 2514", "")
     assert (push.kind, push.state, push.where, push.reason) == ("push", "failed", "", "port 80 is taken")

@@ -11,7 +11,7 @@ from watchbill.api import fields
 from watchbill.api.auth import Request, now
 from watchbill.api.operation import Topic
 from watchbill.flows import installation, receivers
-from watchbill.flows.receivers import ListenerView
+from watchbill.flows.listening import ListenerView, listeners
 from watchbill.state.receivers import queries
 from watchbill.state.receivers.values import SenderTokenView
 
@@ -35,7 +35,7 @@ class IssuedSenderToken(msgspec.Struct, frozen=True):
 @topic.get("/receivers", needs="receivers.read")
 def list_receivers(request: Request) -> tuple[ListenerView, ...]:
     """List the receivers: which listen where, and why others do not."""
-    return receivers.listeners(installation.data())
+    return listeners(installation.data())
 
 
 @topic.get("/receivers/tokens", needs="receivers.read")

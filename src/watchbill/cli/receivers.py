@@ -26,11 +26,11 @@ def receivers() -> None:
 
 
 @receivers.command("list")
-@with_state
+@installed
 @json_option
 def list_receivers(data: DataDir, *, as_json: bool) -> None:
     """List the receivers: which listen where, and why others do not."""
-    from watchbill.flows.receivers import listeners
+    from watchbill.flows.listening import listeners
 
     found = listeners(data)
     if as_json:

@@ -27,6 +27,7 @@ from watchbill.core.clock import SECOND
 from watchbill.core.config import Config, write_default
 from watchbill.core.errors import WatchbillError
 from watchbill.core.paths import DataDir
+from watchbill.flows.listening import listeners
 
 PROCESSES = ("receive", "engine", "web", "worker")
 _LOG_LIMIT = 16 * 1024 * 1024
@@ -101,6 +102,11 @@ def _say_where(data: DataDir, config: Config) -> None:
     link = data.run / "setup-link"
     if link.exists():
         click.echo(f"Create the first administrator (once, within a day): {link.read_text().strip()}")
+    for listener in listeners(data):
+        if listener.where:
+            click.echo(f"Receiving: {listener.kind} on {listener.where}")
+        elif listener.state == "failed":
+            click.echo(f"watchbill: {listener.kind} does not listen: {listener.reason}", err=True)
     click.echo(f"Data: {data.root}   Stop: Ctrl-C")
     sys.stdout.flush()
 

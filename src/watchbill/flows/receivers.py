@@ -11,8 +11,6 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-import orjson
 from django.db import transaction
 
 from watchbill.core.errors import WatchbillError
@@ -20,15 +18,6 @@ from watchbill.core.paths import DataDir
 from watchbill.engine.collect.certificates import Authority, Issued, write_private
 from watchbill.engine.collect.push.tokens import PushToken, write_tokens
 from watchbill.state.receivers import actions, queries
-
-
-class ListenerView(msgspec.Struct, frozen=True):
-    """A receiver of this installation. ``where`` is its address while it listens; ``reason`` why it does not."""
-
-    kind: str
-    state: str
-    where: str
-    reason: str
 
 
 def tokens_path(data: DataDir) -> Path:
@@ -99,21 +88,6 @@ def revoke_certificate(data: DataDir, which: str, *, by: str, at: int) -> list[I
 def certificates(data: DataDir) -> list[Issued]:
     """What was issued here, oldest first."""
     return Authority(data.receivers).issued()
-
-
-def listeners(data: DataDir) -> tuple[ListenerView, ...]:
-    """What the receiving process says of its receivers; nothing when it never ran."""
-    try:
-        sources = orjson.loads((data.run / "collect-status.json").read_bytes())["sources"]
-    except (OSError, ValueError, KeyError):
-        return ()
-    found = []
-    for one in sources:
-        if one["transport"] == "receiver":
-            listens = one["state"] == "listening"
-            where, reason = (one["reason"], one["last_error"]) if listens else ("", one["reason"] or one["last_error"])
-            found.append(ListenerView(one["name"].partition(":")[2], one["state"], where, reason))
-    return tuple(found)
 
 
 def _write(data: DataDir) -> None:

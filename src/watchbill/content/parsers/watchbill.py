@@ -21,7 +21,7 @@ _FORMS: dict[str, tuple[int, int, int]] = {
     "export.made": (ocsf.EVENT_LOG_ACTIVITY, 3, ocsf.SUCCESS),
 }
 _SEVERITIES = {
-    "ledger.damaged": 5, "copy.damaged": 5, "copy.behind": 4, "engine.miscount": 5, "anchor.failing": 3, "storage.near_full": 4, "source.silent": 4, "source.gap": 3, "source.parse_failures": 3,
+    "ledger.damaged": 5, "copy.damaged": 5, "copy.behind": 4, "engine.miscount": 5, "anchor.failing": 3, "storage.near_full": 4, "source.silent": 4, "source.gap": 3, "source.parse_failures": 3, "source.replayed": 4, "source.refused": 2,
     "source.delayed": 2, "source.skewed": 2, "delivery.failed": 3, "process.restarted": 2,
 }  # fmt: skip
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-#: Control characters (C0 but the tab, DEL, C1) to their \xNN spelling: nothing in a log may move a cursor.
+#: Control characters (C0 but the tab, DEL, C1) to their \xNN spelling: nothing in a log may move a cursor. Those that
+#: turn the direction of writing (https://trojansource.codes) to \uNNNN: nothing may stand where it does not belong.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
+_CONTROLS |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _SURROGATE = re.compile("[\udc80-\udcff]")
 _LINE_END = "\r\n\0"
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from watchbill.core.errors import LedgerError, NotFoundError, QueryError
 from watchbill.core.times import parse_range, rfc3339
+from watchbill.engine.normalise.text import safe
 from watchbill.flows import installation
 from watchbill.lake import Row
 from watchbill.lake.fields import CLASSES
@@ -131,7 +132,8 @@ def evidence(shard: int, position: int) -> dict[str, Any] | None:
     except NotFoundError:
         return None
     return {
-        "text": record.raw.decode("utf-8", "backslashreplace"),
+        # Spelled, not shown: nothing that was logged may hide, reorder or overwrite what stands beside it.
+        "text": "\n".join(map(safe, record.raw.decode("utf-8", "backslashreplace").split("\n"))),
         "bytes": len(record.raw),
         "received": record.received,
         "source": record.source,

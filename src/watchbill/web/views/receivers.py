@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from watchbill.flows import installation, receivers
+from watchbill.flows.listening import listeners
 from watchbill.state.receivers import queries
 from watchbill.web.access import actor, needs, now
 
@@ -15,7 +16,7 @@ from watchbill.web.access import actor, needs, now
 def listing(request: HttpRequest) -> HttpResponse:
     data = installation.data()
     context = {
-        "listeners": receivers.listeners(data),
+        "listeners": listeners(data),
         "tokens": queries.tokens(),
         "certificates": receivers.certificates(data)[::-1],
         "issued": request.session.pop("issued_sender_token", None),

@@ -27,7 +27,8 @@ def test_lines_are_records(pushing):
             assert push.stored("ndjson") == [b'{"a":1}', b"not json \xff\0", b'{"b":2}']
             assert (answer["accepted"], answer["duplicates"]) == (3, 0)
             assert push.here.reader.get(int(answer["last"].removeprefix("0-"))).raw == b'{"b":2}'
-            assert answer["checkpoint"].startswith("watchbill/")
+            numbered = (await push.post("/ingest?stream=a&sequence=1", b"one")).json()
+            assert numbered["checkpoint"].startswith("watchbill/")
             assert (await push.post("/ingest")).json()["accepted"] == 0
 
     asyncio.run(story())

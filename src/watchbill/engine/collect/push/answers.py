@@ -126,7 +126,8 @@ class Answers:
             answer |= {"first": f"0-{position}", "last": f"0-{position + len(fresh) - 1}"}
         if numbered:
             answer["next"] = await self._streams.following(origin)
-        return Answer.json(200, answer | {"checkpoint": self._checkpoints.checkpoint() or ""})
+            answer["checkpoint"] = self._checkpoints.checkpoint() or ""
+        return Answer.json(200, answer)
 
     async def stream_state(self, request: Request) -> Answer:
         numbered = ndjson.stream_of(request)
