@@ -50,10 +50,14 @@ types: $(VENV)/dev ## mypy, strict
 bench: $(VENV)/dev ## figures: the whole event path and each stage
 	$(BIN)/python -m benchmarks
 
+verifier: $(VENV)/base ## write the auditor's verifier as one file, dist/watchbill-verify.py
+	@mkdir -p dist
+	@$(BIN)/python -m watchbill.ledger.standalone dist/watchbill-verify.py
+
 docs: $(VENV)/dev ## write the reference pages from the code
 	$(BIN)/python docs/reference.py
 
 lock: $(VENV)/uv ## pin the dependencies anew
 	UV=$(BIN)/uv sh requirements/compile.sh
 
-.PHONY: help venv up demo test torture lint types bench docs lock
+.PHONY: help venv up demo test torture lint types bench docs lock verifier

@@ -16,6 +16,8 @@ need() { # need PROGRAM PACKAGE, or need /a/file/*.so PACKAGE
 }
 need chromium chromium
 need rsyslogd rsyslog
+need softhsm2-util softhsm2
+need openssl openssl
 need "/usr/lib/*/rsyslog/omrelp.so" rsyslog-relp
 need "/usr/lib/*/rsyslog/lmnsd_ossl.so" rsyslog-openssl
 need "/usr/lib/*/rsyslog/lmnsd_gtls.so" rsyslog-gnutls

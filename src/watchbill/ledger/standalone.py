@@ -7,7 +7,9 @@ it from the top before they run it, and compare each part with the published sou
 from __future__ import annotations
 
 import ast
+import sys
 from importlib.resources import files
+from pathlib import Path
 
 _MAIN = "watchbill.cli.verify"
 _FUTURE = "from __future__ import annotations\n"
@@ -123,3 +125,7 @@ def _imports(name: str) -> list[str]:
             inside = [f"{node.module}.{alias.name}" for alias in node.names]
             found += [one if _is_module(one) else node.module for one in inside]
     return list(dict.fromkeys(found))
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(source(), "utf-8")
