@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from watchbill.core.clock import MINUTE
 from watchbill.flows import ingest
 from watchbill.flows.judge import Judge
 from watchbill.flows.judge_process import JudgeGoneError, JudgeProcess
@@ -269,3 +270,47 @@ def test_rules_are_taken_up_while_it_runs_and_windows_stay_open(place, apart, mo
         place.receive(*(failed.format(n) for n in range(20, 22)), cron.format(23))
         engine.drain()
     assert [(alert[0], alert[5]) for alert in place.alerts()] == [("failed_logins_by_address", 5), ("rotation_ran", 1)]
+
+
+ABSENCE = """
+name: rotation_begins
+title: Rotation begins
+id: 6a2b6f2e-0a5e-4a53-9c55-1c63fd6f5f11
+logsource: {product: linux, service: cron}
+detection:
+  job: {command|contains: rotate}
+  condition: job
+level: low
+---
+name: rotation_ends
+title: Rotation ends
+id: 6a2b6f2e-0a5e-4a53-9c55-1c63fd6f5f12
+logsource: {product: linux, service: cron}
+detection:
+  job: {command|contains: done}
+  condition: job
+level: low
+---
+title: Rotation did not end
+id: 6a2b6f2e-0a5e-4a53-9c55-1c63fd6f5f13
+name: rotation_stuck
+correlation:
+  type: temporal_ordered
+  rules: [rotation_begins, rotation_ends]
+  group-by: [device.hostname]
+  timespan: 10m
+level: high
+watchbill: {absence: rotation_ends}
+"""
+
+
+def test_what_does_not_come_is_noticed_without_further_events(place):
+    """An absence is an alert when its time is over, once, whichever engine is there then."""
+    (place.data.root / "rules").mkdir()
+    (place.data.root / "rules" / "rotation_stuck.yml").write_text(ABSENCE)
+    place.receive("<38>1 2026-03-05T12:00:00Z db-01 CRON 7 - - (root) CMD (/usr/local/bin/rotate)")
+    for minutes, alerts in ((0, 0), (9, 0), (20, 1), (30, 1)):
+        place.clock.at += minutes * MINUTE
+        with closing(ingest.open_ingest(place.data, place.config, place.clock)) as engine:
+            engine.drain()
+        assert [alert[0] for alert in place.alerts()] == ["rotation_stuck"] * alerts

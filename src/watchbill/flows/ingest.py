@@ -57,6 +57,7 @@ BATCH = 10_000
 _IDLE_SECONDS = 0.03
 _STATISTICS = "statistics"
 _STATISTICS_EVERY = SECOND
+_TICK_EVERY = SECOND
 _INVENTORY_SECONDS = 2.0
 _RULES_SECONDS = 1.0
 #: How often rules are loaded anew when they change while that is done.
@@ -105,6 +106,7 @@ class Ingest:
         self._folders = folders
         self._seen = folders.loaded if folders else 0
         self._rules_due = 0.0
+        self._ticked = 0
         self._start_judge = start_judge or partial(_own_judge, data, config, catalog, rules, clock)
         self._judge = self._start_judge()
         self._deaths = 0
@@ -119,7 +121,7 @@ class Ingest:
         self.rules = rules
         self._digest = content.digest(rules)
         self._edition = coverage.use_rules(self._digest, editions_rules(rules), self.clock.now())
-        self.detector = Detector(rules, self._criticality, self._lateness)
+        self.detector = Detector(rules, self._criticality, self._lateness, folder=self.data.run)
         self.detector.restore(readers.states())
         for problem in rules.problems:
             log.warning("a rule does not run: %s", problem)
@@ -135,6 +137,8 @@ class Ingest:
             if number not in self._shards:
                 self._open(number)
         count = self._survive(self._advance)
+        if not count and abs(self.clock.now() - self._ticked) >= _TICK_EVERY:
+            self._tick()
         # By the clock of the installation, for a story that is played faster than it happened wants them in time too.
         if self._tally and abs(self.clock.now() - self._stored_statistics) >= _STATISTICS_EVERY:
             self._store_statistics()
@@ -205,11 +209,22 @@ class Ingest:
 
     def _store(self, judgement: Judgement) -> None:
         matches = [Match(name, at) for at, names in enumerate(judgement.rules) for name in names]
-        detections = self.detector.feed(judgement.events, matches)
+        covers = judgement.shard, range(judgement.start, judgement.end)
+        detections = self.detector.feed(judgement.events, matches, covers)
         with transaction.atomic():
             alerts.raise_alerts(detections, self.rules.infos, self.clock.now())
             progress.save("detect", {judgement.shard: judgement.end}, self.detector.dirty())
             coverage.count(judgement.shard, self._edition, _by_source(judgement), _by_kind(judgement))
+
+    def _tick(self) -> None:
+        """Store what time alone has decided, now that all that has arrived is judged."""
+        now = self._ticked = self.clock.now()
+        detections = self.detector.tick(now)
+        states = self.detector.dirty()
+        if detections or states:
+            with transaction.atomic():
+                alerts.raise_alerts(detections, self.rules.infos, now)
+                progress.save_states(states)
 
     def _store_statistics(self) -> None:
         now = self._stored_statistics = self.clock.now()

@@ -91,12 +91,15 @@ class Detector:
             names[match.at] += (match.rule,)
         return names
 
-    def feed(self, events: Sequence[Event], matches: Sequence[Match]) -> list[Detection]:
+    def feed(
+        self, events: Sequence[Event], matches: Sequence[Match], covers: tuple[int, range] | None = None
+    ) -> list[Detection]:
         """Move the windows by one batch and its matches: at most one detection for each rule and group.
 
-        An event that was fed before counts no second time.
+        An event that was fed before counts no second time. Events that match nothing need not be there: ``covers`` then
+        says from which positions of their one shard (shard, positions) these were chosen.
         """
-        again = self._again(events)
+        again = self._again(events, covers)
         self._seen_changed = self._seen_changed or bool(matches)
         by_rule: dict[str, list[int]] = defaultdict(list)
         for match in matches:
@@ -160,14 +163,17 @@ class Detector:
             except ValueError:
                 self.correlator.discarded += 1
 
-    def _again(self, events: Sequence[Event]) -> set[int]:
+    def _again(self, events: Sequence[Event], covers: tuple[int, range] | None) -> set[int]:
         """The places in a batch of events that were fed before."""
         places: dict[int, list[int]] = defaultdict(list)
         for at, event in enumerate(events):
             places[event.shard].append(at)
         again: set[int] = set()
+        if covers:
+            places.setdefault(covers[0], [])
         for shard, ats in places.items():
-            again.update(ats[place] for place in self._seen.add(shard, [events[at].position for at in ats]))
+            positions = [events[at].position for at in ats]
+            again.update(ats[place] for place in self._seen.add(shard, positions, covers[1] if covers else None))
         self._repeated += len(again)
         return again
 

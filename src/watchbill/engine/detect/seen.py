@@ -19,9 +19,17 @@ class Seen:
         self._starts: dict[int, list[int]] = {}
         self._ends: dict[int, list[int]] = {}
 
-    def add(self, shard: int, positions: Sequence[int]) -> set[int]:
-        """Take notice of a batch; returns those of it that were there before, by their place in the batch."""
+    def add(self, shard: int, positions: Sequence[int], covers: range | None = None) -> set[int]:
+        """Take notice of a batch; returns those of it that were there before, by their place in the batch.
+
+        ``covers`` are all the positions that the batch was chosen from: it leaves no gaps then.
+        """
         ends = self._ends.get(shard)
+        if covers and (not ends or covers.start >= ends[-1]):
+            self._append(shard, covers.start, covers.stop)
+            return set()
+        if not positions:
+            return set()
         breaks = [at for at in range(1, len(positions)) if positions[at] != positions[at - 1] + 1]
         in_order = all(positions[at] > positions[at - 1] for at in breaks)
         if in_order and (not ends or positions[0] >= ends[-1]):
