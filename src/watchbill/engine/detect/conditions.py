@@ -123,3 +123,21 @@ class _Reader:
         if not self.tokens:
             raise ContentError("the condition ends too early")
         return self.tokens.pop()
+
+
+def folded(expression: Expression, judge: Callable[[Atom], bool | None]) -> Expression | bool:
+    """The expression without the atoms that ``judge`` knows the answer of; True or False when that decides it."""
+    if isinstance(expression, Atom):
+        known = judge(expression)
+        return expression if known is None else known
+    if isinstance(expression, Not):
+        inner = folded(expression.item, judge)
+        return not inner if isinstance(inner, bool) else Not(inner)
+    parts = [folded(item, judge) for item in expression.items]
+    decisive = isinstance(expression, Or)
+    if decisive in (part for part in parts if isinstance(part, bool)):
+        return decisive
+    left = [part for part in parts if not isinstance(part, bool)]
+    if not left:
+        return not decisive
+    return any_of(left) if decisive else all_of(left)

@@ -23,15 +23,16 @@ def nested(fields: Mapping[str, Any], name: str) -> Any:
     while at > 0:
         value = fields.get(name[:at], MISSING)
         if value is not MISSING:
-            return _dig(value, name[at + 1 :].split("."))
+            return dig(value, name[at + 1 :].split("."))
         at = name.rfind(".", 0, at)
     return MISSING
 
 
-def _dig(value: Any, path: list[str]) -> Any:
+def dig(value: Any, path: list[str]) -> Any:
+    """The value that a path leads to within another; of a list, those that it leads to within its items."""
     for depth, part in enumerate(path):
         if isinstance(value, list):
-            found = [_dig(item, path[depth:]) for item in value]
+            found = [dig(item, path[depth:]) for item in value]
             found = [item for item in found if item is not MISSING]
             return found or MISSING
         if not isinstance(value, dict):

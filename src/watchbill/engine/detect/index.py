@@ -35,6 +35,8 @@ _PART_CHARACTERS = 128
 
 _LITERAL = {"contains", "startswith", "endswith", "equals", "guard"}
 
+_WITH_SEPARATOR = (1).__add__
+
 Hits = frozenset[int]
 NO_HITS: Hits = frozenset()
 
@@ -70,8 +72,7 @@ class _Literals:
         joined = f"{SEPARATOR}{SEPARATOR.join(texts)}{SEPARATOR}"
         found: dict[int, list[int]] = defaultdict(list)
         if joined.count(SEPARATOR) == len(texts) + 1:
-            ends = list(accumulate((len(text) + 1 for text in texts), initial=1))
-            del ends[0]
+            ends = list(accumulate(map(_WITH_SEPARATOR, map(len, texts)), initial=1))[1:]
             at, end_of_value = 0, ends[0]
             for pattern, _, end in self._automaton.find_matches_as_indexes(joined, overlapping=True):
                 if end > end_of_value:
@@ -109,13 +110,13 @@ class _Part:
     even where no text is like the other.
     """
 
-    def __init__(self, part_of: Callable[[str], str]) -> None:
+    def __init__(self, part_of: Callable[[Sequence[str]], list[str]]) -> None:
         self.literals = _Literals()
         self._part_of = part_of
         self._known: dict[str, Hits] = {}
 
     def find(self, texts: Sequence[str]) -> list[Hits]:
-        parts = list(map(self._part_of, texts))
+        parts = self._part_of(texts)
         new = list(set(parts).difference(self._known))
         if new:
             if len(self._known) > _PARTS:
@@ -130,13 +131,13 @@ class _Part:
         return hits
 
 
-def _head(text: str) -> str:
-    return text[:_HEAD]
+def _heads(texts: Sequence[str]) -> list[str]:
+    return [text[:_HEAD] for text in texts]
 
 
-def _last_component(text: str) -> str:
+def _last_components(texts: Sequence[str]) -> list[str]:
     """From the last backslash on; literals with no backslash but at their start cannot end before it."""
-    return text[max(text.rfind("\\"), 0) :]
+    return [text[at:] if (at := text.rfind("\\")) > 0 else text for text in texts]
 
 
 def _search(pattern: str, held: Hits, texts: Sequence[str]) -> list[Hits]:
@@ -161,7 +162,7 @@ class FieldIndex:
 
     def __init__(self, atoms: Iterable[tuple[int, Predicate]], often: Container[int] = ()) -> None:
         self._literals = {False: _Literals(), True: _Literals()}
-        self._heads, self._tails = _Part(_head), _Part(_last_component)
+        self._heads, self._tails = _Part(_heads), _Part(_last_components)
         self._often: list[tuple[str, Hits]] = []
         self._tests: list[tuple[Callable[[str], bool], Hits]] = []
         self._regexes: list[tuple[str, Hits]] = []

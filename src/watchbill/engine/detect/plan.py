@@ -17,9 +17,10 @@ from watchbill.engine.detect.index import Hits
 from watchbill.engine.detect.predicates import Atom, Predicate, guards_of
 from watchbill.engine.detect.verify import Column, column_of
 
-#: Costs in about microseconds: of a hit, of looking for one literal alone, of a regex, of another test, of verifying a
-#: rule; and what is not worth a thought.
-_HIT, _FIND, _REGEX, _TEST, _VERIFY, _LITTLE = 0.4, 0.15, 1.5, 0.8, 2.5, 0.002
+#: Costs in about microseconds: of a hit, of looking for one literal alone, of any other test, of
+#: verifying a rule; and what is not worth a thought.
+_HIT, _FIND, _TEST, _VERIFY, _LITTLE = 0.4, 0.15, 0.8, 2.5, 0.002
+_DEAR = {"regex": 1.5, "glob": 1.5, "field": 3.0}
 LITERAL = {"equals", "startswith", "endswith", "contains", "guard"}
 PRESENCE = {"null", "exists", "missing"}
 
@@ -51,7 +52,7 @@ class Experience:
         novelty = self.novelty.get(column_of(atom), 1.0)
         if kind in LITERAL:
             return novelty * min(_HIT * self.share(atom), _FIND)
-        return novelty * (_REGEX if kind in {"regex", "glob"} else _TEST)
+        return novelty * _DEAR.get(kind, _TEST)
 
 
 def _guess(predicate: Predicate) -> float:

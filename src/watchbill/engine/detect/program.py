@@ -19,7 +19,7 @@ from watchbill.engine.detect.verify import Check, Column, Columns, column_of, co
 
 _SIGNATURES = 16_384
 #: The plan is made again with what was counted over so many events, thrice soon and then now and then.
-_COUNTED = (2_000, 4_000, 12_000)
+_COUNTED = (1_000, 2_000, 8_000)
 _PAUSE = 1_000_000
 
 Names = tuple[str, ...]

@@ -149,6 +149,8 @@ def _pair(predicate: Predicate, column: Column) -> Check:
 
 def fold(keys: list[Any]) -> list[Any]:
     """A column's keys in lower case."""
+    if set(map(type, keys)) == {str}:
+        return list(map(str.lower, keys))
     return [
         key.lower() if type(key) is str else tuple(map(str.lower, key)) if type(key) is tuple else key for key in keys
     ]
