@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 
 from company import PEOPLE
 from django.test import Client
@@ -13,7 +14,8 @@ __all__ = ["PEOPLE", "Caller", "Operation", "decoded"]
 ARGUMENTS = {
     "event_id": "0-5", "record_id": "0-5", "source_id": "0-1", "control_id": "A.8.15", "channel_id": "1",
     "delivery_id": "1", "email": "viewer@example.com", "token_id": "1", "attestation_id": "1", "check_id": "assets_owned",
-    "result_id": "1", "name": "db-01", "alert_id": "A-1", "suppression_id": "S-1",
+    "result_id": "1", "name": "db-01", "alert_id": "A-1", "suppression_id": "S-1", "hold_id": "H-1",
+    "erasure_id": "E-1",
 }  # fmt: skip
 BODIES = {
     "acknowledge_alerts": {"ids": ["A-1"]},
@@ -31,6 +33,10 @@ BODIES = {
     "export_ledger": {"range": "last 7d"},
     "add_channel": {"kind": "webhook", "name": "Other", "config": {"url": "https://hooks.example.com/x"}},
     "change_channel": {"enabled": False},
+    "set_policy": {"days": 365, "source": "web-*"},
+    "place_hold": {"reason": "case 7"},
+    "propose_erasure": {"query": "user:root", "reason": "data subject"},
+    "add_copy": {"name": "disk", "kind": "folder", "config": {"path": tempfile.gettempdir()}},
     "invite_user": {"email": "new@example.com"},
     "set_role": {"role": "viewer"},
     "issue_token": {"name": "script"},

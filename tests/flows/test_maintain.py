@@ -15,7 +15,7 @@ def test_small_files_are_merged_and_nothing_is_lost(place, story):
     before = place.searched()
     assert len(before) == 240
     files = set(place.data.lake.rglob("day=*/*.parquet"))
-    maintain(place.data)
+    maintain(place.data, place.clock)
     assert place.searched() == before
     assert len(set(place.data.lake.rglob("day=*/*.parquet")) - files) == 1
     assert Lake(place.data.lake).compact() == 0

@@ -8,7 +8,7 @@ from watchbill.flows import retention
 from watchbill.lake import Lake
 from watchbill.ledger import Reader, verify_ledger
 from watchbill.state.retention import actions, queries
-from watchbill.state.retention.values import ErasureState, Reason
+from watchbill.state.retention.values import ErasureReason, ErasureState
 
 
 def line(n, user="anna", host="web-01"):
@@ -131,7 +131,12 @@ def test_an_erasure_needs_two_people_and_reaches_every_copy(week):
     assert (found.records, len(found.ranges)) == (70, 7)
     now = week.clock.now()
     erasure = actions.propose_erasure(
-        found.ranges, reason=Reason.DATA_SUBJECT, query="user:ben", note="letter of ben", by="anna@example.com", at=now
+        found.ranges,
+        reason=ErasureReason.DATA_SUBJECT,
+        query="user:ben",
+        note="letter of ben",
+        by="anna@example.com",
+        at=now,
     )
     with pytest.raises(DeniedError, match="does not approve"):
         actions.decide_erasure(erasure, approve=True, by="anna@example.com", at=now)
@@ -162,7 +167,7 @@ def test_an_erasure_needs_two_people_and_reaches_every_copy(week):
 def test_a_rejected_erasure_changes_nothing_and_forgets_its_query(week):
     """The proposer may withdraw it."""
     now = SystemClock().now()
-    erasure = actions.propose_erasure([(2, 3)], reason=Reason.SECRET, query="ben", note="", by="anna", at=now)
+    erasure = actions.propose_erasure([(2, 3)], reason=ErasureReason.SECRET, query="ben", note="", by="anna", at=now)
     actions.decide_erasure(erasure, approve=False, by="anna", at=now)
     retention.apply(week.data, week.clock)
     assert len(positions(week)) == 210
@@ -178,7 +183,7 @@ def test_what_makes_no_sense_is_refused(place, wrong):
         "pattern": lambda: actions.set_policy("x", 3, source="a?[b]", by="a", at=1),
         "reason": lambda: actions.place_hold(" ", by="a", at=1),
         "period": lambda: actions.place_hold("x", start=5 * SECOND, end=5 * SECOND, by="a", at=1),
-        "nothing": lambda: actions.propose_erasure([], reason=Reason.COURT, query="x", note="", by="a", at=1),
+        "nothing": lambda: actions.propose_erasure([], reason=ErasureReason.COURT, query="x", note="", by="a", at=1),
         "unknown": lambda: actions.release_hold("H-99", by="a", at=1),
     }
     with pytest.raises(NotFoundError if wrong in {"nothing", "unknown"} else WatchbillError):

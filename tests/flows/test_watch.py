@@ -52,6 +52,7 @@ def test_every_task_can_be_done(place):
     with Forwarder(place.data, place.clock) as forwarder:
         for task in watch.tasks(place.data, place.config, place.clock, forwarder.forward):
             task.do()
+    watch.end_all()
     assert told("check.result") or told("control.")
 
 

@@ -16,10 +16,12 @@ from watchbill.api import (
     assets,
     channels,
     controls,
+    copies,
     errors,
     events,
     ledger,
     receivers,
+    retention,
     rules,
     sources,
     suppressions,
@@ -29,7 +31,23 @@ from watchbill.api import (
 )
 from watchbill.api.document import Document
 
-TOPICS = (alerts, suppressions, events, assets, sources, controls, rules, ledger, channels, receivers, users, tokens, trail)
+TOPICS = (
+    alerts,
+    suppressions,
+    events,
+    assets,
+    sources,
+    controls,
+    rules,
+    ledger,
+    retention,
+    copies,
+    channels,
+    receivers,
+    users,
+    tokens,
+    trail,
+)
 
 
 class Reference(DocsBase):

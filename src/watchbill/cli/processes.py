@@ -91,10 +91,13 @@ def worker(data: DataDir) -> None:
 @click.command()
 @data_option
 def maintain(data: DataDir) -> None:
-    """Compact the lake now (the worker does it every few minutes)."""
+    """Compact the lake and pack the ledger now (the worker does it every few minutes)."""
+    from watchbill.state import setup
+
+    setup(data)
     from watchbill.flows.maintain import maintain as do
 
-    do(data)
+    do(data, SystemClock())
 
 
 @click.command()

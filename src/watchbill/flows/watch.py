@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from threading import Event as StopSignal
 from typing import NamedTuple
 
-from watchbill.core.clock import DAY, Clock
+from watchbill.core.clock import DAY, SECOND, Clock
 from watchbill.core.config import Config
 from watchbill.core.paths import DataDir
 from watchbill.engine.catalog import Catalog
@@ -38,6 +38,7 @@ def run(data: DataDir, config: Config, clock: Clock, stop: StopSignal) -> None:
     from watchbill.flows.guard import guarding
 
     with ExitStack() as stack:
+        stack.callback(end_all)
         forwarder = stack.enter_context(Forwarder(data, clock))
         stack.enter_context(guarding(data, config, clock))
         due = dict.fromkeys(tasks(data, config, clock, forwarder.forward), 0.0)
@@ -50,14 +51,40 @@ def run(data: DataDir, config: Config, clock: Clock, stop: StopSignal) -> None:
         forwarder.forward()
 
 
-def _in_a_process(command: str, data: DataDir, *arguments: str) -> None:
-    """Run a command of ours in a process of its own: it wants memory that the worker need not keep."""
-    done = subprocess.run(
+#: Commands of ours that run beside the worker, one of each at a time; they want memory, or time, that it has not.
+_running: dict[str, subprocess.Popen[bytes]] = {}
+
+
+def _beside(command: str, data: DataDir, *arguments: str) -> None:
+    """Start a command of ours unless it still runs; how it ended is said when it is due again."""
+    before = _running.get(command)
+    if before is not None:
+        if before.poll() is None:
+            return
+        if before.returncode:
+            log.warning("%s ended with code %d", command, before.returncode)
+    _running[command] = subprocess.Popen(
         [sys.executable, "-m", "watchbill", command, *arguments, "--data", str(data.root)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        log.warning("%s ended with code %d: %s", command, done.returncode, done.stderr.strip()[-500:])
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def end_all() -> None:
+    """End what runs beside the worker. All of it can be cut off at any moment, and is taken up again."""
+    for process in _running.values():
+        process.terminate()
+    for process in _running.values():
+        process.wait()
+    _running.clear()
+
+
+def _copy(data: DataDir) -> None:
+    """See that the process that keeps the copies up to date runs, if there are any."""
+    from watchbill.state.copies import queries
+
+    if queries.copies():
+        _beside("copies", data, "follow")
 
 
 def _do(task: Task) -> None:
@@ -88,7 +115,9 @@ def tasks(data: DataDir, config: Config, clock: Clock, forward: Callable[[], obj
         Task("what was judged, held against the ledger", 10.0, lambda: reconcile(data, clock)),
         Task("storage", 60.0, lambda: watch_storage(data, clock)),
         Task("checks of controls", 60.0, lambda: _assess(data, config, clock)),
-        Task("the lake", 300.0, lambda: _in_a_process("maintain", data)),
+        Task("the lake, and the ledger's closed volumes", 300.0, lambda: _beside("maintain", data)),
+        Task("retention", DAY / SECOND, lambda: _beside("retention", data, "run", "--yes")),
+        Task("second copies", 5.0, lambda: _copy(data)),
         Task("old counts", 3600.0, lambda: assets.forget_hours(clock.now() - 35 * DAY)),
         Task("old counts of what was judged", 3600.0, lambda: coverage.fold_hours(clock.now() - 35 * DAY)),
     ]

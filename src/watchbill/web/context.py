@@ -48,9 +48,11 @@ NAVIGATION = (
         Entry("controls", "Controls", "c", "controls.read"),
         Entry("rules", "Rules", "r", "rules.read"),
         Entry("ledger", "Ledger", "l", "ledger.read"),
+        Entry("retention", "Retention", "d", "retention.read"),
         Entry("trail", "Trail", "t", "trail.read"),
     )),
     Group("Settings", (
+        Entry("copies", "Copies", "y", "copies.read"),
         Entry("channels", "Channels", "n", "channels.read"),
         Entry("receivers", "Receivers", "v", "receivers.read"),
         Entry("people", "People", "p", "users.read"),

@@ -30,18 +30,24 @@ CAPABILITIES: dict[str, frozenset[Role]] = {
     "ledger.read": _EVERYBODY,
     "ledger.verify": _PROVING,
     "ledger.export": _PROVING,
+    "retention.read": _PROVING,
+    "retention.write": _ADMINISTRATORS,
+    "erasures.propose": _ACTING,
+    "erasures.approve": _ADMINISTRATORS,
+    "copies.read": _PROVING,
+    "copies.write": _ADMINISTRATORS,
     "channels.read": _PROVING,
     "channels.write": _ADMINISTRATORS,
     "users.read": _SUPERVISING,
     "users.write": _ADMINISTRATORS,
+    "receivers.read": _PROVING,
+    "receivers.write": _ADMINISTRATORS,
     "trail.read": _PROVING,
     "tokens.own": _EVERYBODY,
 }
 #: Capabilities that only read (or prove); the auditor has exactly these, and tokens of their own.
 READING = frozenset(
     {name for name in CAPABILITIES if name.endswith(".read")} | {"events.raw", "ledger.verify", "ledger.export"}
-    "receivers.read": _PROVING,
-    "receivers.write": _ADMINISTRATORS,
 )
 
 #: From least to most, for capping a token's role by its owner's. Auditor and analyst cannot stand in for each other.

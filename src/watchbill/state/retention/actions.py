@@ -8,7 +8,7 @@ from django.db import transaction
 
 from watchbill.core.errors import ConflictError, DeniedError, NotFoundError, WatchbillError
 from watchbill.state.retention.models import Erasure, Hold, Policy
-from watchbill.state.retention.values import ErasureState, Reason, number
+from watchbill.state.retention.values import ErasureReason, ErasureState, number
 from watchbill.state.trail.actions import record
 
 #: Three years are what most laws on logs ask at most; a century is a slip of the finger.
@@ -79,7 +79,7 @@ def note_run(policy: str, *, days: int, records: int, size: int, order: str, by:
 
 @transaction.atomic
 def propose_erasure(
-    positions: Sequence[tuple[int, int]], *, reason: Reason, query: str, note: str, by: str, at: int
+    positions: Sequence[tuple[int, int]], *, reason: ErasureReason, query: str, note: str, by: str, at: int
 ) -> str:  # fmt: skip
     """Ask that records be erased (ranges of shard 0); somebody else decides. Returns its id."""
     if not positions:

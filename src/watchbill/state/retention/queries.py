@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from watchbill.core.errors import NotFoundError
 from watchbill.state.retention.models import Erasure, Hold, Policy
-from watchbill.state.retention.values import ErasureState, ErasureView, HoldView, PolicyView, Reason, number
+from watchbill.state.retention.values import ErasureReason, ErasureState, ErasureView, HoldView, PolicyView, number
 
 
 def policies() -> tuple[PolicyView, ...]:
@@ -58,7 +58,7 @@ def _view(row: Erasure) -> ErasureView:
     return ErasureView(
         id=f"E-{row.pk}",
         state=ErasureState(row.state),
-        reason=Reason(row.reason),
+        reason=ErasureReason(row.reason),
         note=row.note,
         query=row.query,
         records=sum(count for _, count in row.positions),

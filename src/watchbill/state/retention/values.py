@@ -10,7 +10,7 @@ import msgspec
 from watchbill.core.errors import NotFoundError
 
 
-class Reason(StrEnum):
+class ErasureReason(StrEnum):
     """Why records are erased: what stands in the ledger for ever, so nothing personal can be in it."""
 
     DATA_SUBJECT = "data subject"
@@ -71,7 +71,7 @@ class ErasureView(msgspec.Struct, frozen=True):
 
     id: str
     state: ErasureState
-    reason: Reason
+    reason: ErasureReason
     note: str
     query: str
     records: int
