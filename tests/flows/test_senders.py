@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import signal
@@ -11,11 +12,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import httpx
 import pytest
 from receiving import free_port
 
 from watchbill.core.clock import SystemClock
 from watchbill.engine.collect.certificates import Authority
+from watchbill.engine.collect.push import PushToken, digest_of, write_tokens
 from watchbill.engine.collect.relp import RelpFramer
 
 NAME = "logs.example.com"
@@ -191,3 +194,72 @@ def test_relp_loses_nothing(receiving, rsyslog, tmp_path):
         wire.end()
     assert not wire.acknowledged - Counter(here.stored("relp"))
     assert here.end() == 0
+
+
+@pytest.mark.parametrize("way", ["hec", "otlp", "stream"])
+def test_push_loses_nothing(receiving, tmp_path, way):
+    """Batches are sent again until they are answered, while the receiver is killed: whatever was answered is in the
+    ledger, and a numbered stream is there exactly once.
+    """
+    port = free_port()
+    here = receiving(settings=f"[push]\nport = {port}\n")
+    write_tokens(here.data.receivers / "tokens.json", [PushToken(1, "web-01", digest_of("wbp_x"))])
+    transport = {"stream": "send"}.get(way, way)
+    acknowledged: list[bytes] = []
+    stop = threading.Event()
+
+    def send() -> None:
+        number = 1
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": "Bearer wbp_x"}, trust_env=False
+        ) as client:
+            while not stop.is_set():
+                path, content_type, body, records = BATCHES[way](number)
+                try:
+                    answer = client.post(path, content=body, headers={"Content-Type": content_type}, timeout=5)
+                except httpx.TransportError:
+                    time.sleep(0.05)
+                    continue
+                assert answer.status_code == 200, answer.text
+                acknowledged.extend(records)
+                number += len(records)
+
+    here.start(ready="push")
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        for _ in range(2):
+            before = len(acknowledged)
+            here.until(lambda before=before: len(acknowledged) > before + 200)
+            here.end(signal.SIGKILL)
+            assert not Counter(acknowledged) - Counter(here.stored(transport))
+            here.start(ready="push")
+    finally:
+        stop.set()
+        sender.join()
+    stored = here.stored(transport)
+    assert not Counter(acknowledged) - Counter(stored)
+    if way == "stream":
+        assert stored[: len(acknowledged)] == acknowledged
+        assert len(stored) == len(set(stored))
+    assert here.end() == 0
+
+
+def _hec(number):
+    records = [b'{"event":"record %d"}' % n for n in range(number, number + 50)]
+    return "/services/collector", "application/json", b"\n".join(records), records
+
+
+def _otlp(number):
+    bodies = [f"record {n}" for n in range(number, number + 50)]
+    logs = [{"body": {"stringValue": body}} for body in bodies]
+    sent = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": logs}]}]})
+    return "/v1/logs", "application/json", sent.encode(), [b'{"Body":"%b"}' % body.encode() for body in bodies]
+
+
+def _stream(number):
+    records = [b'{"record":%d}' % n for n in range(number, number + 50)]
+    return f"/ingest?stream=app&sequence={number}", "application/x-ndjson", b"\n".join(records), records
+
+
+BATCHES = {"hec": _hec, "otlp": _otlp, "stream": _stream}
