@@ -27,7 +27,7 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _MEND = 'make them with "watchbill receivers cert", or name PEM files under [tls] in watchbill.toml'
 _SOON = 30 * 86_400
 #: asyncio keeps a buffer of 256 KiB for every TLS connection; for thousands of idle peers a TLS record's size has to do.
-_BUFFER = 32 << 10
+_BUFFER = 16 << 10
 
 
 class TlsFiles(NamedTuple):
