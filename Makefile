@@ -54,10 +54,13 @@ verifier: $(VENV)/base ## write the auditor's verifier as one file, dist/watchbi
 	@mkdir -p dist
 	@$(BIN)/python -m watchbill.ledger.standalone dist/watchbill-verify.py
 
+bench-ledger: $(VENV)/dev ## figures of the ledger alone
+	$(BIN)/python -m benchmarks.ledger
+
 docs: $(VENV)/dev ## write the reference pages from the code
 	$(BIN)/python docs/reference.py
 
 lock: $(VENV)/uv ## pin the dependencies anew
 	UV=$(BIN)/uv sh requirements/compile.sh
 
-.PHONY: help venv up demo test torture lint types bench docs lock verifier
+.PHONY: help venv up demo test torture lint types bench bench-ledger docs lock verifier

@@ -5,16 +5,24 @@ for each second of processor time, so that they say nearly the same on a busy ma
 from __future__ import annotations
 
 import os
+import random
+import resource
 import tempfile
 import time
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
-from watchbill.core.clock import SystemClock
-from watchbill.ledger import Reader, Writer, verify_ledger
+from watchbill.content.demo.month import month
+from watchbill.core.clock import SECOND, FixedClock, SystemClock
+from watchbill.ledger import Reader, Writer, frames, orders, verify_ledger
+from watchbill.ledger.compaction import compact
+from watchbill.ledger.packing import Block
+from watchbill.ledger.volume import shard_path, volumes
 
 EVENTS = 200_000
 BATCH = 1_000
+_ONCE = {"head", "checkpoint", "reserve"}
 
 
 def line(n: int, size: int) -> bytes:
@@ -128,13 +136,108 @@ def measure(size: int) -> None:
                 print(
                     f"                                      {per_cpu:>12,.0f} /CPU s   {per_cpu / hashed:.2f} of plain SHA-256"
                 )
-        stored = sum(path.stat().st_size for path in (folder / "ledger").rglob("*") if path.is_file())
-        print(f"  stored beside the records themselves {(stored - EVENTS * size) / EVENTS:.2f} bytes an event")
+        packed(folder, size)
+
+
+def held(folder: Path) -> int:
+    """Return what the ledger takes, but for what it holds once whatever its size: head, checkpoint, the reserve of 64 KiB."""
+    files = [path for path in (folder / "ledger").rglob("*") if path.is_file() and path.name not in _ONCE]
+    return sum(path.stat().st_size for path in files)
+
+
+def close_volume(folder: Path) -> None:
+    """Have the writer close its volume, as it does by size or age."""
+    clock = SystemClock()
+    (order,) = orders.erasure(0, "E-0", "none", "a", "b", [(1 << 60, 1)])
+    orders.carry_out(folder / "ledger", folder / "keys", clock, [order])
+
+
+def packed(folder: Path, size: int) -> None:
+    """Pack what was written; print what it takes, what it costs, and how it is read and verified afterwards."""
+    before = held(folder)
+    close_volume(folder)
+    began = time.process_time()
+    compact(folder / "ledger", 0)
+    used = time.process_time() - began
+    after, bodies = held(folder), pieces(folder)
+    text = EVENTS * size
+    print(f"  stored as written {100 * before / text:.1f} % of the text, packed {100 * after / text:.1f} %")
+    print(f"  packed, beside the records' own bytes {(after - bodies) / EVENTS:.2f} bytes an event")
+    print(f"  pack and check                      {EVENTS / used:>12,.0f} /CPU s")
+    chance, reader, waits = random.Random(1), Reader(folder / "ledger", 0), []
+    for _ in range(200):
+        at = time.perf_counter()
+        reader.get(chance.randrange(EVENTS))
+        waits.append(time.perf_counter() - at)
+    reader.close()
+    print(f"  one record of a packed volume p50 {quantile(waits, 0.5):.1f} ms, p99 {quantile(waits, 0.99):.1f} ms")
+    print(f"  read, packed                        {read(folder):>12,.0f} /CPU s")
+    for workers in (1, os.cpu_count() or 1):
+        began, used = time.perf_counter(), time.process_time()
+        report = verify_ledger(folder / "ledger", keys=folder / "keys", workers=workers)
+        assert report.ok, report.findings
+        rate = report.events / (time.perf_counter() - began)
+        print(f"  verify, packed, {workers} process(es)      {rate:>12,.0f} /s", end="")
+        print(f"   {report.events / (time.process_time() - used):,.0f} /CPU s" if workers == 1 else "")
+
+
+def pieces(folder: Path) -> int:
+    """Return the bytes of the deflated records alone."""
+    total = 0
+    for volume in volumes(shard_path(folder / "ledger", 0)):
+        with volume.path.open("rb") as file:
+            for header in frames.headers(file.fileno(), 0, volume.path.stat().st_size):
+                if header.kind == frames.Kind.PACKED:
+                    total += sum(one.end - one.start for one in Block(frames.read(file.fileno(), header)).pieces)
+    return total
+
+
+def usual() -> None:
+    """What the logs of a usual month take, at a low rate, with everything that the ledger keeps beside them."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
+        folder, clock, text, count = Path(name), FixedClock(1_772_618_400 * SECOND), 0, 0
+        records = list(islice(month(1, clock.now()), 100_000))
+        with Writer.open(folder / "ledger", shard=0, keys=folder / "keys", clock=clock) as writer:
+            for at in range(0, len(records), 500):
+                for one in records[at : at + 500]:
+                    writer.append(writer.source(one.source_name, one.transport), [one.raw], clock.now())
+                    text, count = text + len(one.raw), count + 1
+                writer.commit()
+                clock.advance(SECOND)
+                writer.tick()
+        before = held(folder)
+        close_volume(folder)
+        compact(folder / "ledger", 0)
+        print(
+            f"\n{count:,} usual records of {text / count:.0f} bytes from 14 hosts, each received by itself, 500 a second"
+        )
+        print(f"  stored as written {100 * before / text:.1f} % of the text, packed {100 * held(folder) / text:.1f} %")
+
+
+def restart() -> None:
+    """A start behind 100 GB: 1,600 closed volumes of 64 MiB (a sparse stand-in), and one that was cut off."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
+        folder, clock = Path(name), SystemClock()
+        with Writer.open(folder / "ledger", shard=0, keys=folder / "keys", clock=clock) as writer:
+            source = writer.source("web-01", "syslog-tcp")
+            for _ in range(60):
+                writer.append(source, [line(n, 1024) for n in range(1000)], clock.now())
+                writer.commit()
+        path = shard_path(folder / "ledger", 0) / "events"
+        for number in range(1_600):
+            with (path / f"{0:08}-{number:016}.old").open("wb") as file:
+                file.truncate(64 << 20)
+        began = time.perf_counter()
+        Writer.open(folder / "ledger", shard=0, keys=folder / "keys", clock=clock).close()
+        print(f"\nstart behind 100 GB and a volume of 60 MB: {time.perf_counter() - began:.1f} s")
 
 
 def main() -> None:
     for size in (300, 1024):
         measure(size)
+    usual()
+    restart()
+    print(f"memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def _packed_frames(task: _Task, named: Deletions) -> Iterator[bytes]:
                 case Kind.PACKED:
                     for segment in Block(frame).segments():
                         take(segment)
-            if len(waiting) >= packing.BLOCK_SEGMENTS or size >= packing.BLOCK_BYTES:
+            if len(waiting) >= 2 * packing.BLOCK_SEGMENTS or size >= 2 * packing.BLOCK_BYTES:
                 yield from flush()
         yield from flush()
 

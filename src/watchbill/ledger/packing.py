@@ -25,7 +25,8 @@ from watchbill.ledger.frames import Frame, Kind
 from watchbill.ledger.segment import CHUNK_LEVEL, SEGMENT_RECORDS, Run
 
 PIECE_RECORDS = 1 << CHUNK_LEVEL
-BLOCK_BYTES = 1 << 20
+BLOCK_RECORDS = 4 * SEGMENT_RECORDS  # a block is read whole, and unpacked piece by piece
+BLOCK_BYTES = 16 << 20
 BLOCK_SEGMENTS = 512
 _DICTIONARY = 32 << 10  # deflate looks back no further
 _LEVEL = 6
@@ -364,7 +365,7 @@ def blocks(segments: Sequence[Sealed], index: int) -> Iterator[bytes]:
     start, records, size = 0, 0, 0
     for at, segment in enumerate(segments):
         if at > start and (
-            records + segment.count > SEGMENT_RECORDS
+            records + segment.count > BLOCK_RECORDS
             or size + segment.size > BLOCK_BYTES
             or at - start >= BLOCK_SEGMENTS
         ):
