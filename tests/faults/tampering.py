@@ -83,5 +83,3 @@ def _is_mac(copy: Path, name: Path, at: int) -> bool:
 def _is_about(name: Path, place: str) -> bool:
     """A tile and the file that it is compared with share their number; the root key stands in no file but its own."""
     return ("tile" in name.parts and "/log" in place) or name.name == "root.pub" or name.parts[0] in place
-
-

@@ -7,7 +7,19 @@ import random
 import pytest
 from injections import OVER_A_CRASH, inject, injections
 
-KINDS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "openat", "mkdir", "unlink", "link", "ftruncate", "fallocate")
+KINDS = (
+    "write",
+    "pwrite64",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "openat",
+    "mkdir",
+    "unlink",
+    "link",
+    "ftruncate",
+    "fallocate",
+)
 
 
 @pytest.fixture(scope="module")

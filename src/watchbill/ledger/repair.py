@@ -30,7 +30,7 @@ from watchbill.ledger.note import Checkpoint, open_note
 from watchbill.ledger.packing import Sealed
 from watchbill.ledger.rotation import Signer
 from watchbill.ledger.salvage import Salvage, salvage
-from watchbill.ledger.tiles import TileReader
+from watchbill.ledger.tiles import Log, TileReader
 from watchbill.ledger.tree import Frontier, leaf_hash
 from watchbill.ledger.unsealed import VOICE, State
 from watchbill.ledger.verify import check_last, check_volume, is_deletion, is_manifest
@@ -128,7 +128,7 @@ class _Shard:
         self._signed, self._deletions = self._read_log()
         self._head = Head.read(self._path)
         self._found = {volume.number: volume for volume in volumes(self._path)}
-        self._last = max([*self._found, self._head.volume if self._head else 0])
+        self._last = max(self._found, default=0)
         self._total = sum(volume.path.stat().st_size for volume in self._found.values())
         self._done = 0
         self._progress = progress
@@ -147,6 +147,8 @@ class _Shard:
             found = salvage(volume.path, self._step) if volume.path.exists() else Salvage()
             opening = self._opening(number) or state.opening(self._shard, volume)
             state = State.at(opening)
+            if number == self._last:
+                self._check_log_reaches(opening)
             upto = following.log_size if following else self._upto(number, found, opening)
             parts, lost = self._carry_on(state, found, upto)
             tail = None
@@ -201,6 +203,15 @@ class _Shard:
             raise LedgerError("the log is not the one that was signed", place=place, mend=mend)
         return signed.size, deletions
 
+    def _check_log_reaches(self, opening: Opening) -> None:
+        """Raise LedgerError if the log ends before the last volume begins, as in a copy that was made while it was written."""
+        try:
+            Log(self._log.path, opening.log_size)
+        except LedgerError as error:
+            what = f"the log does not reach the last volume: {error.what}"
+            mend = "copy the folder log/ of this shard again, after the volumes"
+            raise LedgerError(what, place=error.place, mend=mend) from error
+
     def _step(self, size: int) -> None:
         self._done += size
         if self._progress:
@@ -228,6 +239,8 @@ class _Shard:
             return None  # the next one's opening is what is damaged
         if self._head is None:
             return "the shard's head is missing or damaged"
+        if self._head.volume > self._last:
+            return f"the volume behind it, {self._head.volume}, is missing"
         tail = self._tail_key()
         if tail is None:
             return "the tail's key is missing or damaged"

@@ -66,7 +66,7 @@ class Salvage:
     def unsealed(self, position: int, key: Callable[[int], bytes] | None) -> Iterator[tuple[int, Group, int]]:
         """Give the groups from a position on that are as they were written: position, group, records.
 
-        Without a key for the segments' MACs, all that can be read are taken.
+        Where the key of a segment's MACs is gone, all of its groups that can be read are taken.
         """
         found = [(frame, before) for groups in self.groups.values() for frame, before in groups]
         last: dict[int, bytes] = {}
@@ -75,7 +75,8 @@ class Salvage:
             if header.position < position:
                 continue
             candidates = (last.get(header.segment, NO_MAC), before)
-            if key is not None and not any(frame.follows(key(header.segment), mac) for mac in candidates):
+            held = key(header.segment) if key else b""
+            if held and not any(frame.follows(held, mac) for mac in candidates):
                 continue
             last[header.segment] = frame.mac
             try:

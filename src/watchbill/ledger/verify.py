@@ -23,7 +23,6 @@ from watchbill.ledger.volume import Head, Opening, VolumePath, opening_of, shard
 
 Progress = Callable[[int, int], None]
 _AHEAD = 64  # more segments than may be open at once
-_AHEAD = 64  # more segments than may be open at once
 _PARALLEL_BYTES = 32 << 20  # below this, starting processes costs more than it gives
 
 
@@ -48,11 +47,7 @@ def verify_ledger(
     report = Report()
     root = None
     try:
-        root = None
-    try:
         root = open_root_public(keys) if keys and (keys / "root.pub").exists() else None
-    except LedgerError as error:
-        report.wrong(error.place or keys, error.what)
     except LedgerError as error:
         report.wrong(error.place or keys, error.what)
     chosen = shards(path) if shard is None else [shard]
@@ -118,6 +113,7 @@ class _VolumeResult:
     size: int
     index: int
     position: int
+    sealed: int = 0  # the segment that follows on the last seal
     finding: Finding | None = None
 
     @classmethod
@@ -374,6 +370,8 @@ def check_last(
         return result.finding.what
     if result.index < signed:
         return f"the log was signed for {signed} entries; the volumes hold {result.index}"
+    if result.sealed < tail.segment:
+        return f"the seal of segment {result.sealed} is gone"
     return None if result.position >= head.position else f"the head says position {head.position}"
 
 
@@ -418,6 +416,7 @@ def _check_volume(task: _VolumeTask) -> _VolumeResult:
     except LedgerError as error:
         result.finding = Finding(str(error.place or path), error.what)
     result.index, result.position = check.index, check.position
+    result.sealed = check.sealed_end()[1] or 0
     return result
 
 
