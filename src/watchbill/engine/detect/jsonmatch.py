@@ -25,7 +25,7 @@ from watchbill.engine.detect.plan import atoms_of
 from watchbill.engine.detect.predicates import MISSING, Atom, holds
 from watchbill.engine.detect.program import Names, Program
 from watchbill.engine.detect.rules import Rule
-from watchbill.engine.detect.verify import Column, fold
+from watchbill.engine.detect.verify import Column, Folded
 from watchbill.sdk.events import Event, LogSource
 from watchbill.sdk.shapes import Derived, Kind, Shape
 
@@ -237,7 +237,7 @@ class _Route:
         return names, unread + refused
 
 
-class _JsonColumns(dict[Column, list[Any]]):
+class _JsonColumns(dict[Column, Any]):
     """The columns of records that were read narrowly. ``refused`` are places of records in which a value turned out to
     be none that the narrow way gets right.
     """
@@ -250,9 +250,9 @@ class _JsonColumns(dict[Column, list[Any]]):
         self.refused: set[int] = set()
         self._values = {name: self._field(name, paths) for name, paths in route.fields.items()}
 
-    def __missing__(self, column: Column) -> list[Any]:
+    def __missing__(self, column: Column) -> Any:
         if column.folded:
-            keys = fold(self[column._replace(folded=False)])
+            keys: Any = Folded(self[column._replace(folded=False)])
         elif column.space == "message":
             keys = self._messages()
         elif column.other:

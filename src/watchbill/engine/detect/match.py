@@ -13,7 +13,7 @@ from watchbill.engine.detect.index import key_of, pair_of
 from watchbill.engine.detect.predicates import MISSING
 from watchbill.engine.detect.program import Program
 from watchbill.engine.detect.rules import Rule
-from watchbill.engine.detect.verify import Column, fold
+from watchbill.engine.detect.verify import Column, Folded
 from watchbill.sdk.events import Event, LogSource
 
 _MAX_ROUTES = 4_096
@@ -62,7 +62,7 @@ class Matcher:
         return program
 
 
-class EventColumns(dict[Column, list[Any]]):
+class EventColumns(dict[Column, Any]):
     """The columns of a batch of events, each made when it is first asked for."""
 
     def __init__(self, events: Sequence[Event]) -> None:
@@ -71,8 +71,8 @@ class EventColumns(dict[Column, list[Any]]):
         self._spaces: dict[str, list[Any]] = {}
         self._names: dict[tuple[str, str], bool] = {}
 
-    def __missing__(self, column: Column) -> list[Any]:
-        keys = fold(self[column._replace(folded=False)]) if column.folded else self._keys(column)
+    def __missing__(self, column: Column) -> Any:
+        keys = Folded(self[column._replace(folded=False)]) if column.folded else self._keys(column)
         self[column] = keys
         return keys
 

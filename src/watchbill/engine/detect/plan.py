@@ -65,40 +65,42 @@ def _guess(predicate: Predicate) -> float:
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """``known``: the numbers of the atoms to look for; ``often``: those that hold for many. ``guards``: what must hold where an atom does: of each of
-    several groups any.
+    """``known``: the numbers of the atoms to look for; ``often``: those that hold for many. ``guards``: what must hold
+    where an atom does: of each of several groups any. ``needed``: for each rule the atoms of which one must hold, the
+    rarest such; None where there is no such promise.
     """
 
     known: dict[Atom, int]
     often: frozenset[int]
     guards: dict[Atom, tuple[tuple[Atom, ...], ...]]
+    needed: list[tuple[Atom, ...] | None]
 
 
 def bounds_of(expressions: Sequence[Expression], experience: Experience, promoted: set[Atom]) -> Bounds:
     """Choose the atoms to look for: the rarest that each rule needs, and whatever else is cheap and rare.
 
-    Rules that had to be verified often get more of their atoms looked for; these are added to ``promoted``.
+    Rules that had to be verified often get all their atoms looked for, if that is cheaper; these are added to
+    ``promoted``.
     """
-    atoms = dict.fromkeys(atom for expression in expressions for atom in atoms_of(expression))
-    guards = {atom: found for atom in atoms if (found := _guard_atoms(atom))}
-    known: dict[Atom, None] = {}
-    for place, expression in enumerate(expressions):
-        known.update(dict.fromkeys(rarest(expression, guards, experience) or ()))
-        saved = experience.verified.get(place, 0.0) * _VERIFY
-        if saved > _LITTLE:
-            missing = set(atoms_of(expression)) - promoted
-            if sum(map(experience.cost, missing)) < saved:
-                promoted |= missing
-    rest = chain(atoms, (atom for groups in guards.values() for group in groups for atom in group))
-    known.update(dict.fromkeys(atom for atom in rest if atom in promoted or is_cheap(atom, experience)))
+    atoms = dict.fromkeys(chain.from_iterable(map(atoms_of, expressions)))
+    guards = {atom: _guard_atoms(atom) for atom in atoms if atom.predicate.kind in {"regex", "glob"}}
+    atoms.update(dict.fromkeys(atom for groups in guards.values() for group in groups for atom in group))
+    costs = {atom: experience.cost(atom) for atom in atoms}
+    prices = {atom: cost + _VERIFY * experience.share(atom) for atom, cost in costs.items()}
+    found = [_rarest(expression, guards, prices) for expression in expressions]
+    needed = [None if one is None else tuple(dict.fromkeys(one[1])) for one in found]
+    for place, share in experience.verified.items():
+        missing = set(atoms_of(expressions[place])).difference(promoted)
+        if sum(map(costs.__getitem__, missing)) < share * _VERIFY:
+            promoted |= missing
+    known = dict.fromkeys(chain.from_iterable(one for one in needed if one))
+    unlearned = not experience.novelty  # as long as nothing was counted, all literals are looked for
+    for atom, cost in costs.items():
+        if (atom.predicate.kind in LITERAL and (unlearned or cost < _LITTLE)) or atom in promoted:
+            known[atom] = None
     numbers = {atom: number for number, atom in enumerate(known)}
     often = frozenset(number for atom, number in numbers.items() if _HIT * experience.share(atom) > _FIND)
-    return Bounds(numbers, often, guards)
-
-
-def is_cheap(atom: Atom, experience: Experience) -> bool:
-    """Whether an atom is looked for even if no rule needs it; as long as nothing was counted, all literals are."""
-    return atom.predicate.kind in LITERAL and (not experience.novelty or experience.cost(atom) < _LITTLE)
+    return Bounds(numbers, often, guards, needed)
 
 
 def _guard_atoms(atom: Atom) -> tuple[tuple[Atom, ...], ...]:
@@ -108,25 +110,30 @@ def _guard_atoms(atom: Atom) -> tuple[tuple[Atom, ...], ...]:
     )
 
 
-def rarest(
-    expression: Expression, guards: Mapping[Atom, tuple[tuple[Atom, ...], ...]], experience: Experience
-) -> tuple[Atom, ...] | None:
-    """Atoms of which at least one holds whenever the expression does, the rarest such; None: there is no promise."""
+def _rarest(
+    expression: Expression, guards: Mapping[Atom, tuple[tuple[Atom, ...], ...]], prices: Mapping[Atom, float]
+) -> tuple[float, list[Atom]] | None:
+    """Atoms of which at least one holds whenever the expression does, and what it costs to look for them and to ask
+    the rule where one holds; the cheapest such. None: there is no such promise.
+    """
     if isinstance(expression, Atom):
-        groups = guards.get(expression) or ((expression,),)
-        return min(groups, key=lambda group: _price(group, experience))
+        groups = guards.get(expression)
+        if not groups:
+            return prices[expression], [expression]
+        return min(((sum(map(prices.__getitem__, group)), list(group)) for group in groups), key=_price)
     if isinstance(expression, Not):
         return None
-    parts = [rarest(item, guards, experience) for item in expression.items]
+    parts = [_rarest(item, guards, prices) for item in expression.items]
     sound = [part for part in parts if part is not None]
     if isinstance(expression, And):
-        return min(sound, key=lambda part: _price(part, experience), default=None)
-    return tuple(dict.fromkeys(chain.from_iterable(sound))) if len(sound) == len(parts) else None
+        return min(sound, key=_price, default=None)
+    if len(sound) < len(parts):
+        return None
+    return sum(map(_price, sound)), [atom for _, chosen in sound for atom in chosen]
 
 
-def _price(atoms: Iterable[Atom], experience: Experience) -> float:
-    """What it costs to look for these, and to ask the rule where one of them holds."""
-    return sum(experience.cost(atom) + _VERIFY * experience.share(atom) for atom in atoms)
+def _price(part: tuple[float, list[Atom]]) -> float:
+    return part[0]
 
 
 def atoms_of(expression: Expression | None) -> Iterable[Atom]:

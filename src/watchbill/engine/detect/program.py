@@ -12,7 +12,7 @@ from itertools import chain, repeat
 from typing import NamedTuple
 
 from watchbill.engine.detect.index import FieldIndex, Hits, Memo
-from watchbill.engine.detect.plan import Bounds, Experience, Test, bounds_of, compile_bound, is_decided, rarest
+from watchbill.engine.detect.plan import Bounds, Experience, Test, bounds_of, compile_bound, is_decided
 from watchbill.engine.detect.predicates import Atom, Predicate
 from watchbill.engine.detect.rules import Rule
 from watchbill.engine.detect.verify import Check, Column, Columns, column_of, compile_check
@@ -53,7 +53,7 @@ class Program:
         self._columns = [
             (column, Memo(FieldIndex(atoms, self._bounds.often))) for column, atoms in sorted(by_column.items())
         ]
-        self._outcomes = _Outcomes(self.rules, self._bounds, self._experience)
+        self._outcomes = _Outcomes(self.rules, self._bounds)
         self._counts: Counter[int] = Counter()
         self._opened: Counter[int] = Counter()
         self._counted = 0
@@ -101,7 +101,7 @@ class Program:
 class _Outcomes(dict[tuple[Hits, ...], Outcome]):
     """From signatures to outcomes; only rules of which a needed atom holds are asked."""
 
-    def __init__(self, rules: Sequence[Rule], bounds: Bounds, experience: Experience) -> None:
+    def __init__(self, rules: Sequence[Rule], bounds: Bounds) -> None:
         super().__init__()
         self._triggered: dict[int, list[int]] = defaultdict(list)
         self._always: list[int] = []
@@ -110,7 +110,7 @@ class _Outcomes(dict[tuple[Hits, ...], Outcome]):
             assert rule.expression is not None  # noqa: S101 - a program is made of detections only
             decided = is_decided(rule.expression, bounds)
             self._rules.append((rule.name, compile_bound(rule.expression, bounds), decided))
-            needed = rarest(rule.expression, bounds.guards, experience)
+            needed = bounds.needed[place]
             if needed is None:
                 self._always.append(place)
             for atom in needed or ():

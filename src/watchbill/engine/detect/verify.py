@@ -6,7 +6,7 @@ The index decides most rules for most events; this decides the rest, and is what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,7 +27,7 @@ class Column(NamedTuple):
     folded: bool = False
 
 
-Columns = Mapping[Column, list[Any]]
+Columns = Mapping[Column, Any]
 Check = Callable[[Columns, int], bool]
 
 
@@ -147,10 +147,18 @@ def _pair(predicate: Predicate, column: Column) -> Check:
     return check
 
 
-def fold(keys: list[Any]) -> list[Any]:
-    """A column's keys in lower case."""
-    if set(map(type, keys)) == {str}:
-        return list(map(str.lower, keys))
-    return [
-        key.lower() if type(key) is str else tuple(map(str.lower, key)) if type(key) is tuple else key for key in keys
-    ]
+class Folded(dict[int, Any]):
+    """A column's keys in lower case, by place, each made when it is asked for."""
+
+    def __init__(self, keys: Sequence[Any]) -> None:
+        super().__init__()
+        self._keys = keys
+
+    def __missing__(self, at: int) -> Any:
+        key = self._keys[at]
+        if type(key) is str:
+            key = key.lower()
+        elif type(key) is tuple:
+            key = tuple(map(str.lower, key))
+        self[at] = key
+        return key
