@@ -7,7 +7,7 @@ import json
 from calling import PEOPLE, Caller
 
 from watchbill.core.values import Role
-from watchbill.ledger import verify_bundle
+from watchbill.ledger import verify_bundle, verify_record
 
 
 def test_paging_gives_every_alert_once(analyst):
@@ -132,14 +132,14 @@ def test_rules_are_listed_with_what_does_not_run(analyst):
 
 
 def test_evidence_is_taken_out_and_verifies(analyst, tmp_path):
-    """A period, and the segment of one record: both bundles are proven on their own."""
-    asked = ("/ledger/export", {"range": "last 7d"}), ("/ledger/records/0-5/proof", None)
-    for where, body in asked:
+    """A period, and one record: both are proven on their own."""
+    asked = ("/ledger/export", {"range": "last 7d"}, verify_bundle), ("/ledger/records/0-5/proof", None, verify_record)
+    for where, body, check in asked:
         answer = analyst("POST", where, body)
         assert answer["Content-Disposition"].startswith('attachment; filename="watchbill-')
-        bundle = tmp_path / "bundle.zip"
-        bundle.write_bytes(b"".join(answer))
-        assert verify_bundle(bundle).ok
+        taken = tmp_path / "taken"
+        taken.write_bytes(b"".join(answer))
+        assert check(taken).ok
     assert analyst.get("/trail", action="export.made")["items"][0]["actor"] == PEOPLE[Role.ANALYST]
     assert [one["id"] for one in analyst.get("/ledger/records", start=3, limit=2)] == ["0-3", "0-4"]
 
@@ -209,3 +209,19 @@ def test_the_trail_pages_back_to_the_beginning(analyst):
             break
     assert found == sorted(set(found), reverse=True)
     assert len(found) > 10
+
+
+def test_whoever_keeps_a_head_is_shown_that_the_log_only_grew(analyst):
+    """Checkpoint, consistency proof and keys, as an agent asks for them."""
+    from watchbill.ledger import consistency
+    from watchbill.ledger.note import Checkpoint, Verifier, unb64
+
+    note = analyst.get("/ledger/checkpoint")["note"]
+    (key, *_) = analyst.get("/ledger/keys")["logs"]
+    held = consistency.follow(None, note, [], Verifier.from_vkey(key["vkey"]))
+    proof = analyst.get("/ledger/consistency", old=1, new=held.size)["proof"]
+    first = Checkpoint.parse(note)
+    assert first == held
+    assert [len(unb64(node)) for node in proof] == [32] * len(proof)
+    assert analyst("GET", "/ledger/consistency?old=1&new=999999").status_code == 404
+    assert analyst("GET", "/ledger/checkpoint?shard=7").status_code == 404

@@ -54,6 +54,8 @@ def test_damage_on_disk_is_a_critical_alert_once(place, story):
     (entry,) = told(prove.DAMAGED)
     assert entry.object_id.startswith("ledger/shard-0000/events/")
     assert ".vol" in entry.detail["place"]
+    newest = prove.newest()
+    assert (newest.ok, newest.place, newest.events) == (False, entry.detail["place"], 0)
     shutil.rmtree(place.data.ledger / "shard-0000")  # the engine is to read shard 1 alone
     place.judge()
     assert [(alert[0], alert[2]) for alert in place.alerts()] == [("ledger_damaged", "critical")]

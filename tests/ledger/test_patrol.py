@@ -187,6 +187,17 @@ def test_what_others_said_may_not_be_deleted_or_exchanged(watched):
     assert any("cut back" in one.what for one in made.round())
 
 
+def test_a_cycle_beside_damage_is_no_clean_one(watched):
+    """A volume that is gone is in no cycle, and all the same nothing is proven."""
+    place, made = watched
+    place.events()[1].unlink()
+    assert made.round()
+    made.cycle.started -= 4_000
+    settled(made)
+    assert made.cycle.complete
+    assert made.cycle.findings
+
+
 def test_the_cycle_keeps_to_its_share(watched):
     """What a round may spend grows with time, and with what is left to do in time."""
     _, made = watched

@@ -285,3 +285,65 @@ def test_what_is_not_there_says_what_to_do(analyst, where):
     answer = analyst.get(where)
     assert answer.status_code == 404
     assert b"To the overview" in answer.content
+
+
+def test_the_ledger_page_says_how_far_it_is_kept_elsewhere(analyst):
+    """Sealed, signed, witnessed, stamped; keys for witnesses; what is missing is said."""
+    page = text(analyst.get("/ledger"))
+    for words in ("Signed up to", "no witness", "no authority", "watchbill witness trust", "export-root"):
+        assert words in page
+
+
+def test_what_the_guard_found_stands_on_the_page(analyst):
+    """Its verdict has a place, and no count of records."""
+    from watchbill.core.clock import SystemClock
+    from watchbill.state.trail import actions
+
+    detail = {"place": "events/x.vol (byte 7)", "what": "the records at positions 0 to 255 differ", "findings": 2}
+    actions.record("system", "ledger.damaged", "file", "events/x.vol", detail, SystemClock().now())
+    page = text(analyst.get("/ledger"))
+    assert "events/x.vol (byte 7): the records at positions 0 to 255 differ" in page
+    assert "and 1 more" in page
+
+
+def test_one_record_is_proven_from_the_page(analyst, tmp_path):
+    """The file that the browser gets is what an auditor verifies; what is no event is told on the page."""
+    from watchbill.ledger import verify_record
+
+    file = tmp_path / "record.json"
+    file.write_bytes(b"".join(analyst.post("/ledger/prove", {"event": "0-5"})))
+    assert verify_record(file).ok
+    assert b"no event" in analyst.post("/ledger/prove", {"event": "five"}, follow=True).content
+
+
+def test_the_log_is_published_as_tiles_if_that_is_wanted(analyst, sign_in, settings):
+    """For readers always, for anybody by setting: the head, hashes and manifests as tlog-tiles has them, nothing else."""
+    from dataclasses import replace
+
+    from watchbill.ledger import tree
+    from watchbill.ledger.note import Checkpoint
+    from watchbill.ledger.tiles import split_bundle
+
+    note = analyst.get("/ledger/0/checkpoint").content.decode()
+    head = Checkpoint.parse(note)
+    assert head.size < 256
+    hashes = analyst.get(f"/ledger/0/tile/0/000.p/{head.size}").content
+    nodes = [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
+    assert tree.root(nodes) == head.root
+    entries = split_bundle(analyst.get(f"/ledger/0/tile/entries/000.p/{head.size}").content, head.size)
+    assert [tree.leaf_hash(entry) for entry in entries] == nodes
+    assert len(analyst.get("/ledger/0/tile/0/000.p/1").content) == 32
+    for wrong in (
+        "0/tile/0/001",
+        "0/tile/0/000",
+        "7/checkpoint",
+        "0/tile/9/000",
+        "0/../head",
+        "0/tile/0/000.p/300",
+        "0/head",
+    ):
+        assert analyst.get(f"/ledger/{wrong}").status_code == 404, wrong
+    assert sign_in(None).get("/ledger/0/checkpoint").status_code == 302
+    settings.CONFIG = replace(settings.CONFIG, ledger=replace(settings.CONFIG.ledger, publish=True))
+    assert sign_in(None).get("/ledger/0/checkpoint").content.decode() == note
+    assert sign_in(None).post("/ledger/0/checkpoint").status_code == 405

@@ -10,12 +10,23 @@ from pydantic import Field
 from watchbill.api import fields
 from watchbill.api.auth import Request
 from watchbill.api.events import stored
-from watchbill.api.files import File, bundle
+from watchbill.api.files import File, bundle, file
 from watchbill.api.operation import Topic
-from watchbill.flows import installation, prove
-from watchbill.flows.ledger_state import ShardState, root_fingerprint, states, verification
+from watchbill.core.clock import SystemClock
+from watchbill.flows import installation, keys, prove
+from watchbill.flows.export import prove as prove_one
+from watchbill.flows.keys import KeysState
+from watchbill.flows.ledger_state import (
+    ShardState,
+    checkpoint,
+    consistency_proof,
+    root_fingerprint,
+    states,
+    verification,
+)
 from watchbill.flows.prove import Verification
 from watchbill.ledger import Reader, StoredRecord
+from watchbill.ledger.note import Checkpoint
 
 topic = Topic("ledger")
 
@@ -51,8 +62,29 @@ class Record(msgspec.Struct, frozen=True):
     raw: str
 
 
+class LogHead(msgspec.Struct, frozen=True):
+    """A shard's signed head: keep it, and ask for a consistency proof from it later. ``note`` is a C2SP checkpoint."""
+
+    shard: int
+    note: str
+
+
+class ConsistencyProof(msgspec.Struct, frozen=True):
+    """RFC 6962, section 2.1.2: hashes in base64 by which the log of ``new`` entries extends that of ``old``."""
+
+    shard: int
+    old: int
+    new: int
+    proof: tuple[str, ...]
+
+
 class Period(fields.Body):
     range: fields.Range
+
+
+class Verify(fields.Body):
+    #: Only the records of a period; empty: all.
+    range: str = ""
 
 
 @topic.get("/ledger", needs="ledger.read")
@@ -62,9 +94,12 @@ def ledger_state(request: Request) -> LedgerState:
 
 
 @topic.post("/ledger/verify", needs="ledger.verify")
-def verify_ledger(request: Request) -> VerifyState:
-    """Verify all of it. What takes longer than five seconds goes on; ask `GET /ledger/verify` how far it is."""
-    verification.start(request.auth.email)
+def verify_ledger(request: Request, body: Verify | None = None) -> VerifyState:
+    """Verify all of it, or the records of a `range`. What takes longer than five seconds goes on; ask
+    `GET /ledger/verify` how far it is.
+    """
+    period = fields.within(body.range) if body and body.range else None
+    verification.start(request.auth.email, period)
     verification.wait(_PATIENCE_SECONDS)
     return _verify_state()
 
@@ -108,9 +143,33 @@ def show_record(request: Request, record_id: fields.EventId) -> Record:
 
 @topic.post("/ledger/records/{record_id}/proof", needs="ledger.export")
 def prove_record(request: Request, record_id: fields.EventId) -> File:
-    """Hand out a bundle with the segment that holds one record, and its proof."""
-    found = stored(record_id)
-    return bundle(request, found.received, found.received + 1)
+    """Hand out one record with its proof, as JSON: `watchbill verify FILE` checks it anywhere."""
+    stored(record_id)
+    shard, position = fields.place(record_id)
+    body = prove_one(installation.data(), shard, position, SystemClock(), by=request.auth.email)
+    return file(request, [body], "application/json", f"watchbill-{record_id}.json", size=len(body))
+
+
+@topic.get("/ledger/keys", needs="ledger.read")
+def list_keys(request: Request) -> KeysState:
+    """Say which keys sign the logs, and whether the root is on this machine."""
+    return keys.state(installation.data())
+
+
+@topic.get("/ledger/checkpoint", needs="ledger.read")
+def show_checkpoint(request: Request, shard: Annotated[int, Field(ge=0, le=99_999)] = 0) -> LogHead:
+    """Show the signed head of a shard's log, with what witnesses said of it."""
+    return LogHead(shard, checkpoint(shard))
+
+
+@topic.get("/ledger/consistency", needs="ledger.read")
+def show_consistency(
+    request: Request, old: fields.Number = 0, new: fields.Number = 0,
+    shard: Annotated[int, Field(ge=0, le=99_999)] = 0,
+) -> ConsistencyProof:  # fmt: skip
+    """Prove that the log has only grown from `old` entries to `new` (0: those of the newest head)."""
+    upto = new or Checkpoint.parse(checkpoint(shard)).size
+    return ConsistencyProof(shard, old, upto, tuple(consistency_proof(shard, old, upto)))
 
 
 def _verify_state() -> VerifyState:

@@ -8,11 +8,12 @@ import msgspec
 
 from watchbill.core.clock import Clock
 from watchbill.core.paths import DataDir
+from watchbill.core.times import rfc3339
 from watchbill.ledger import Report, verify_ledger
 from watchbill.state.trail import actions, queries
 from watchbill.state.trail.values import SYSTEM, TrailFilter
 
-VERIFIED, DAMAGED = "ledger.verified", "ledger.damaged"
+VERIFIED, DAMAGED, PERIOD_VERIFIED = "ledger.verified", "ledger.damaged", "ledger.period_verified"
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -29,10 +30,13 @@ class Verification(msgspec.Struct, frozen=True):
 
 def verify(
     data: DataDir, clock: Clock, *, by: str = SYSTEM, progress: Callable[[int, int], None] | None = None,
-    workers: int | None = None,
+    workers: int | None = None, period: tuple[int, int] | None = None,
 ) -> Report:  # fmt: skip
-    """Verify all shards and put the result on the trail; ``progress`` is told (bytes checked, bytes in all)."""
-    report = verify_ledger(data.ledger, keys=data.keys, progress=progress, workers=workers)
+    """Verify all shards and put the result on the trail; ``progress`` is told (bytes checked, bytes in all).
+
+    With a ``period`` (receipt times [start, end)) its records alone are verified: that is no verdict on the whole.
+    """
+    report = verify_ledger(data.ledger, keys=data.keys, progress=progress, workers=workers, period=period)
     detail: dict[str, object] = {
         "events": report.events,
         "upto": {str(shard.shard): shard.end_position + shard.unsealed for shard in report.shards},
@@ -40,7 +44,10 @@ def verify(
     if not report.ok:
         first = report.findings[0]
         detail |= {"place": first.place, "what": first.what, "findings": len(report.findings)}
-    actions.record(by, VERIFIED if report.ok else DAMAGED, "ledger", "all", detail, clock.now())
+    good = PERIOD_VERIFIED if period else VERIFIED
+    if period:
+        detail |= {"from": rfc3339(period[0]), "to": rfc3339(min(period[1], clock.now()))}
+    actions.record(by, good if report.ok else DAMAGED, "ledger", "all", detail, clock.now())
     return report
 
 
@@ -57,8 +64,8 @@ def newest() -> Verification | None:
         at=entry.at,
         by=entry.actor,
         ok=entry.action == VERIFIED,
-        events=entry.detail["events"],
-        upto=entry.detail["upto"],
+        events=entry.detail.get("events", 0),
+        upto=entry.detail.get("upto", {}),
         place=entry.detail.get("place", ""),
         what=entry.detail.get("what", ""),
     )

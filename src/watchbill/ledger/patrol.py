@@ -108,14 +108,14 @@ class Patrol:
             found += self._shards[number].look()
         gone = [number for number in self._shards if not (shard_path(self._ledger, number) / "log").is_dir()]
         found += [Finding(str(shard_path(self._ledger, number)), "the shard is gone") for number in gone]
-        found += self._go_on()
+        found += self._go_on(wrong=bool(found))
         fresh = [one for one in found if self._known.get(one.place) != one.what]
         self._known.update((one.place, one.what) for one in found)
         self._save()
         return fresh
 
-    def _go_on(self) -> list[Finding]:
-        """Verify what is next in the cycle, as far as the share goes."""
+    def _go_on(self, *, wrong: bool) -> list[Finding]:
+        """Verify what is next in the cycle, as far as the share goes. ``wrong``: this round has found something already."""
         now = time.monotonic()
         if not self._units and (
             not self.cycle.started or now - self.cycle.started >= min(_SHORTEST_CYCLE, self._longest)
@@ -134,6 +134,7 @@ class Patrol:
                 self.cycle.findings += 1
         if self.cycle.started and not self._units and not self.cycle.complete:
             self.cycle.complete = True
+            self.cycle.findings += wrong
             self.cycle.upto = {number: watch.proven for number, watch in self._shards.items()}
         return found
 
