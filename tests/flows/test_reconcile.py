@@ -6,7 +6,7 @@ import pytest
 
 from watchbill.core.clock import HOUR, SECOND
 from watchbill.flows import ingest, rule_stats
-from watchbill.flows.reconcile import reconcile
+from watchbill.flows.reconcile import Reconciler
 from watchbill.ledger import Writer
 from watchbill.state.coverage import queries as coverage
 from watchbill.state.coverage.models import JudgedKind, JudgedSource
@@ -25,6 +25,10 @@ def lines(number: int) -> list[str]:
     ]
 
 
+def reconcile(place) -> int:
+    return Reconciler(place.data, place.clock).reconcile()
+
+
 def miscounts(place) -> list[tuple[str, str]]:
     """Forward, judge, and give severity and host of the alerts about counting."""
     place.judge()
@@ -39,7 +43,7 @@ def test_what_was_judged_agrees_with_the_ledger(new_place, story, monkeypatch):
         place.receive(*story.lines[part * 400 : part * 400 + 400], source=f"story {part}")
         place.receive(*lines(part), source="mixed")
         place.judge()
-        assert reconcile(place.data, place.clock) == 0
+        assert reconcile(place) == 0
     (counts,) = [one for one in coverage.all_counts() if one.shard == 0]
     assert counts.events + counts.skipped == place.head() == counts.position
     assert (counts.quarantined, counts.skipped) == (3, 4)
@@ -52,7 +56,7 @@ def test_it_agrees_while_records_are_not_sealed_yet(place):
         writer.append(number, [line.encode() for line in lines(1)], place.clock.now())
         writer.commit()
         place.ingest().drain()
-        assert reconcile(place.data, place.clock) == 0
+        assert reconcile(place) == 0
         (counts,) = coverage.all_counts()
         assert (counts.sealed, counts.position, counts.events) == (0, 11, 10)
 
@@ -64,7 +68,7 @@ def test_counting_begins_where_the_engine_stands(place):
     place.judge()
     place.receive(*lines(2))
     place.judge()
-    assert reconcile(place.data, place.clock) == 0
+    assert reconcile(place) == 0
     counts = coverage.all_counts()[0]
     assert (counts.since, counts.events) == (7, 31 - 7)
 
@@ -85,13 +89,13 @@ def test_a_difference_is_a_critical_alert_once(place, how):
         case "the rules' counts":
             JudgedKind.objects.filter(class_uid=3002).update(events=1)
     assert miscounts(place) == []
-    assert reconcile(place.data, place.clock) == 1
-    assert reconcile(place.data, place.clock) == 0
+    assert reconcile(place) == 1
+    assert reconcile(place) == 0
     assert miscounts(place) == [("critical", 1)]
     place.receive(*lines(2))
     place.judge()
     # A position beyond the end lets what comes next go by, too: that is news.
-    assert reconcile(place.data, place.clock) == (how == "position beyond the end")
+    assert reconcile(place) == (how == "position beyond the end")
     assert len(miscounts(place)) == 1
 
 
@@ -108,7 +112,7 @@ def test_records_that_the_engine_overlooks_are_told_with_their_source(place, mon
     monkeypatch.setattr(judge, "Reader", Careless)
     place.receive(*lines(0), source="web-01/auth.log")
     place.judge()
-    assert reconcile(place.data, place.clock) == 1
+    assert reconcile(place) == 1
     (entry,) = trail.entries(TrailFilter(action="engine.miscount", limit=5))
     assert entry.detail["missed"] == 1
     assert entry.detail["sources"] == ["web-01/auth.log: +1"]

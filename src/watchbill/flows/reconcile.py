@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from django.db import transaction
@@ -49,35 +48,39 @@ class _Held(NamedTuple):
     whole: bool
 
 
-def reconcile(data: DataDir, clock: Clock) -> int:
-    """Compare each shard; returns in how many there is a difference that was not known."""
-    return sum(_reconcile(data.ledger, number, clock) for number in shards(data.ledger))
+class Reconciler:
+    """Compares, again and again; what it knows of the ledger's files it keeps."""
 
+    def __init__(self, data: DataDir, clock: Clock) -> None:
+        self._ledger, self._clock = data.ledger, clock
+        self._readers: dict[int, Reader] = {}
 
-def _reconcile(ledger: Path, shard: int, clock: Clock) -> bool:
-    with queries.snapshot():
-        position = readers.position("detect", shard)
-        counts = queries.counts(shard)
-    if counts is None:
-        return False
-    reader = Reader(ledger, shard)
-    try:
-        held = _manifests(TileReader(shard_path(ledger, shard) / "log"), reader, counts, position)
+    def reconcile(self) -> int:
+        """Compare each shard; returns in how many there is a difference that was not known."""
+        return sum(map(self._compare, shards(self._ledger)))
+
+    def _compare(self, shard: int) -> bool:
+        with queries.snapshot():
+            position = readers.position("detect", shard)
+            counts = queries.counts(shard)
+        if counts is None:
+            return False
+        reader = self._readers.setdefault(shard, Reader(self._ledger, shard))
+        log = TileReader(shard_path(self._ledger, shard) / "log")
+        held = _manifests(log, reader, counts, position)
         found = dict(counts.known)
         if held.whole:
             found = _differences(held.records + _records(reader, held.sealed, position), counts)
         new = {name: missing for name, missing in found.items() if counts.known.get(name) != missing}
+        now = self._clock.now()
         with transaction.atomic():
             actions.compared(
                 shard, entry=held.entry, sealed=held.sealed, records=held.records,
-                position=position if held.whole else counts.position, known=found, at=clock.now(),
+                position=position if held.whole else counts.position, known=found, at=now,
             )  # fmt: skip
             if new:
-                detail = _detail(reader, counts, position, new)
-                trail.record(SYSTEM, MISCOUNT, "shard", str(shard), detail, clock.now())
-    finally:
-        reader.close()
-    return bool(new)
+                trail.record(SYSTEM, MISCOUNT, "shard", str(shard), _detail(reader, counts, position, new), now)
+        return bool(new)
 
 
 def _manifests(log: TileReader, reader: Reader, counts: Counts, position: int) -> _Held:

@@ -100,7 +100,7 @@ def _do(task: Task) -> None:
 def tasks(data: DataDir, config: Config, clock: Clock, forward: Callable[[], object]) -> list[Task]:
     """All of the worker's tasks, most urgent first."""
     from watchbill.flows.deliver import deliver
-    from watchbill.flows.reconcile import reconcile
+    from watchbill.flows.reconcile import Reconciler
     from watchbill.flows.source_health import watch_receivers, watch_sources
     from watchbill.state.assets import actions as assets
     from watchbill.state.coverage import actions as coverage
@@ -112,7 +112,7 @@ def tasks(data: DataDir, config: Config, clock: Clock, forward: Callable[[], obj
         Task("restarted processes", 2.0, lambda: note_restarts(data)),
         Task("sources", 15.0, lambda: watch_sources(clock.now())),
         Task("receivers", 15.0, lambda: watch_receivers(data, clock.now())),
-        Task("what was judged, held against the ledger", 10.0, lambda: reconcile(data, clock)),
+        Task("what was judged, held against the ledger", 10.0, Reconciler(data, clock).reconcile),
         Task("storage", 60.0, lambda: watch_storage(data, clock)),
         Task("checks of controls", 60.0, lambda: _assess(data, config, clock)),
         Task("the lake, and the ledger's closed volumes", 300.0, lambda: _beside("maintain", data)),

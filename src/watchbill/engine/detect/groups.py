@@ -198,6 +198,8 @@ class Group(msgspec.Struct, array_like=True):
         return Told(*told, changed)
 
     def _tell(self, found: list[Entry], fires: list[Entry], plan: Plan) -> tuple[list[Entry], list[Entry]]:
+        if not found and not fires:
+            return [], []
         if plan.chained:
             found = found + _behind(self.entries, found)
         told = {(entry.shard, entry.position) for entry in self.entries if entry.told}

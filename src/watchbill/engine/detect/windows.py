@@ -160,6 +160,8 @@ def chains(entries: Sequence[Entry], timespan: int, rules: Sequence[str]) -> tup
 
     Events of the same time are in order either way: clocks that tell whole seconds know no better.
     """
+    if not {entry.tag for entry in entries}.issuperset(rules):
+        return [], []  # as in most groups, which are judged again whenever something is added
     starts = _chain_ends(entries, {rule: place for place, rule in enumerate(rules)}, 1)
     ends = _chain_ends(entries[::-1], {rule: place for place, rule in enumerate(reversed(rules))}, -1)[::-1]
     parts, last = [], []
