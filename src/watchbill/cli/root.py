@@ -14,6 +14,7 @@ from watchbill.core.errors import WatchbillError
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("watchbill.cli.up:up", "Start everything; prints the console's address."),
     "demo": ("watchbill.cli.demo:demo", "Play a month of a fictional company, then start everything."),
+    "send": ("watchbill.cli.send:send", "Send files to another installation, exactly once."),
     "replay": ("watchbill.cli.replay:replay", "Send recorded logs through the same door as live ones."),
     "detect": ("watchbill.cli.detect:detect", "Run rules over recorded logs, offline."),
     "discover": ("watchbill.cli.discover:discover", "Say what this machine has to watch."),
