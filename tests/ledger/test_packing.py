@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 
 from watchbill.core.clock import SECOND
 from watchbill.core.errors import LedgerError
-from watchbill.ledger import Reader, frames, packing, verify_ledger
+from watchbill.ledger import Reader, frames, orders, packing, verify_ledger
 from watchbill.ledger import writer as writer_module
-from watchbill.ledger.compaction import compact
+from watchbill.ledger.compaction import compact, unpack
 from watchbill.ledger.frames import Kind
 from watchbill.ledger.packing import Block, Sealed, encode
 from watchbill.ledger.salts import Seed
@@ -186,7 +187,7 @@ STEPS = """
 import os, signal, sys
 from pathlib import Path
 from watchbill.ledger import durable
-from watchbill.ledger.compaction import compact
+from watchbill.ledger.compaction import compact, unpack
 step = int(sys.argv[2])
 def count(name, real):
     def called(*args, **kwargs):
@@ -239,3 +240,64 @@ def test_only_what_is_signed_is_packed(closed):
     path.write_text(whole)
     assert compact(closed.ledger, 0) != []
     assert closed.events()[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_after_an_upgrade_packing_waits_for_a_day_and_deleting_does_not(closed):
+    """One can go back to the version before: nothing that it cannot read is written on the first day."""
+    now, before = closed.clock.now(), [path.read_bytes() for path in closed.events()]
+    assert compact(closed.ledger, 0, now=now) == []
+    assert compact(closed.ledger, 0, now=now + 23 * 3600 * SECOND) == []
+    assert [path.read_bytes() for path in closed.events()] == before
+    assert len(compact(closed.ledger, 0, now=now + 24 * 3600 * SECOND)) == len(closed.events()) - 1
+
+
+def test_a_new_installation_packs_from_its_first_closed_volume_on(place, monkeypatch):
+    """No older version ever wrote there."""
+    with place.writer() as writer:
+        writer.source("a", "http")
+        assert compact(place.ledger, 0, now=place.clock.now()) == []
+        place.clock.advance(SECOND)
+        monkeypatch.setattr(writer_module, "VOLUME_BYTES", 1)
+        writer.tick()
+        place.clock.advance(SECOND)
+        writer.tick()
+    assert len(compact(place.ledger, 0, now=place.clock.now())) == 1
+
+
+def test_unpacked_volumes_are_what_the_version_before_reads(closed):
+    """Groups and seals as they were, read by code that knows no blocks; packing rests, then does the same again."""
+    before = content(closed)
+    compact(closed.ledger, 0)
+    assert unpack(closed.ledger, 0, closed.clock.now())[1] == []
+    kinds = {header.kind for path in closed.events() for header in headers_of(path)}
+    assert kinds == {Kind.VOLUME, Kind.GROUP, Kind.SEAL, Kind.ENTRY}
+    assert content(closed) == before
+    report = verify_ledger(closed.ledger, keys=closed.keys)
+    assert report.ok, report.findings
+    assert compact(closed.ledger, 0, now=closed.clock.now() + SECOND) == []
+    assert compact(closed.ledger, 0) != []
+    assert content(closed) == before
+
+
+def test_what_was_deleted_stays_packed(closed):
+    """A volume with a deleted record cannot be written in the older form: it is named, and left as it is."""
+    orders.carry_out(
+        closed.ledger, closed.keys, closed.clock, orders.erasure(0, "E-1", "court order", "1", "2", [(5, 1)])
+    )
+    compact(closed.ledger, 0)
+    assert unpack(closed.ledger, 0, closed.clock.now())[1] == [0]
+    assert verify_ledger(closed.ledger, keys=closed.keys).ok
+
+
+def test_a_frame_of_a_later_version_is_named_as_such(closed):
+    """A reader that meets a kind or version that it does not know says where, and reads nothing into it."""
+    path = closed.events()[0]
+    header = headers_of(path)[2]
+    data = bytearray(path.read_bytes())
+    data[header.offset + 3] = 2
+    check = zlib.crc32(data[header.offset : header.offset + 28]).to_bytes(4, "big")
+    data[header.offset + 28 : header.offset + 32] = check
+    path.write_bytes(data)
+    report = verify_ledger(closed.ledger, keys=closed.keys)
+    assert "written by a later version" in report.findings[0].what
+    assert str(header.offset) in report.findings[0].place

@@ -89,15 +89,33 @@ def worker(data: DataDir) -> None:
 
 
 @click.command()
+@click.option("--unpack", is_flag=True, help="Before going back by one version: write the ledger as that one reads it.")
 @data_option
-def maintain(data: DataDir) -> None:
+def maintain(data: DataDir, *, unpack: bool) -> None:
     """Compact the lake and pack the ledger now (the worker does it every few minutes)."""
+    if unpack:
+        _unpack(data)
+        return
     from watchbill.state import setup
 
     setup(data)
     from watchbill.flows.maintain import maintain as do
 
     do(data, SystemClock())
+
+
+def _unpack(data: DataDir) -> None:
+    from watchbill.ledger import shards
+    from watchbill.ledger.compaction import unpack
+
+    stay = 0
+    for shard in shards(data.ledger):
+        done, left = unpack(data.ledger, shard, SystemClock().now())
+        click.echo(f"shard {shard}: {len(done)} volumes unpacked")
+        for number in left:
+            click.echo(f"shard {shard}: volume {number} stays packed, because records were deleted from it", err=True)
+        stay += len(left)
+    sys.exit(1 if stay else 0)
 
 
 @click.command()

@@ -176,7 +176,7 @@ def apply(data: DataDir, clock: Clock, progress: Callable[[int, int], None] | No
         _order_erasure(data, clock, erasure)
     found: list[Packed] = []
     for shard in shards(data.ledger):
-        found += compact(data.ledger, shard, progress=progress)
+        found += compact(data.ledger, shard, now=clock.now(), progress=progress)
     if SHARD in shards(data.ledger) and _clean_lake(data):
         for erasure in queries.approved():
             ranges = queries.positions(erasure.id)

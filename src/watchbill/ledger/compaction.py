@@ -11,9 +11,11 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from watchbill.core.clock import DAY
 from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import durable, frames, packing, salts
 from watchbill.ledger.deletions import Deletions
@@ -21,13 +23,15 @@ from watchbill.ledger.frames import Frame, Kind
 from watchbill.ledger.manifest import Manifest, Seal
 from watchbill.ledger.note import Checkpoint
 from watchbill.ledger.packing import Block, Sealed
-from watchbill.ledger.segment import Run, commitments, decode_group
+from watchbill.ledger.segment import Run, chunk_nodes, commitments, decode_group, encode_group, leaves
 from watchbill.ledger.tiles import TileReader
 from watchbill.ledger.verify import check_volume, is_deletion
 from watchbill.ledger.volume import Head, Opening, VolumePath, opening_of, shard_path, volumes
 
 #: The log's size up to which the named records are deleted from all closed volumes; a hint, nothing is lost with it.
 _APPLIED = "deleted-upto"
+#: Since when a version that packs has been at work here; 0: always.
+_SINCE = "packing-since"
 _LOCK = "compact.lock"
 _ASIDE = ".packing"
 
@@ -45,25 +49,57 @@ def compact(
     ledger: Path,
     shard: int,
     *,
-    pack: bool = True,
+    now: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Packed]:
     """Pack the closed volumes of a shard that are not packed yet, and delete what signed entries name.
 
-    Without ``pack``, only volumes from which something is to be deleted are rewritten. ``progress`` is called with
-    (volumes done, volumes to do). Raises LedgerError where a volume is damaged (it is left as it is), or with ``retry``
+    Where an older version has written, packing waits for a day after the first call with a time ``now`` (nanoseconds), so
+    that one can go back to that version; deleting does not wait. ``progress`` is called with (volumes done, volumes to do). Raises LedgerError where a volume is damaged (it is left as it is), or with ``retry``
     while another process does the same; OSError when the disk refuses.
     """
     path = shard_path(ledger, shard)
     with _locked(path):
-        todo = _plan(path, shard, pack=pack)
+        todo = _plan(path, shard, pack=now is None or _may_pack(path, now))
         found = []
         for number, task in enumerate(todo.volumes):
-            found.append(_rewrite(task, todo))
+            found.append(_rewrite(task, todo, _packed_frames))
             if progress:
                 progress(number + 1, len(todo.volumes))
         durable.replace(path / _APPLIED, b"%d\n" % todo.signed)
         return found
+
+
+def unpack(ledger: Path, shard: int, now: int) -> tuple[list[Packed], list[int]]:
+    """Write packed volumes as the version before 0x5A reads them, for going back to it; packing then rests for a day.
+
+    Returns what was done, and the volumes that stay packed because something was deleted from them: that version does
+    not read those. Raises as ``compact`` does.
+    """
+    path = shard_path(ledger, shard)
+    with _locked(path):
+        durable.replace(path / _SINCE, b"%d\n" % now)
+        plan = _plan(path, shard, pack=True, packed=True)
+        found, left = [], []
+        for task in plan.volumes:
+            if _missing(task.volume, task, plan):
+                left.append(task.volume.number)
+            else:
+                found.append(_rewrite(task, plan, partial(_plain_frames, plan)))
+        return found, left
+
+
+def _may_pack(path: Path, now: int) -> bool:
+    """Tell whether packing may begin. A shard that has no closed volume when it is first asked for was never an older
+    version's.
+    """
+    since = path / _SINCE
+    if not since.exists():
+        durable.replace(since, b"%d\n" % (now if len(volumes(path)) > 1 else 0))
+    try:
+        return not 0 <= now - int(since.read_bytes()) < DAY
+    except ValueError:
+        return True
 
 
 def pending(ledger: Path, shard: int) -> int:
@@ -102,8 +138,8 @@ class _Plan(NamedTuple):
     volumes: list[_Task]
 
 
-def _plan(path: Path, shard: int, *, pack: bool) -> _Plan:
-    """Choose the volumes: closed, signed to their end, and not packed yet or touched by an entry not yet applied."""
+def _plan(path: Path, shard: int, *, pack: bool, packed: bool = False) -> _Plan:
+    """Choose the volumes: closed, signed to their end, and not packed yet (or ``packed``) or touched by a new entry."""
     log, head = TileReader(path / "log"), Head.read(path)
     signed, applied = _signed(log), _applied(path)
     deletions, fresh = Deletions(), Deletions()
@@ -120,7 +156,7 @@ def _plan(path: Path, shard: int, *, pack: bool) -> _Plan:
     chosen = []
     for volume, opening, following in zip(found, openings, openings[1:], strict=False):
         touched = fresh.within((opening.segment, following.segment), (opening.position, following.position))
-        if following.log_size <= signed and (touched or (pack and not _is_packed(volume.path))):
+        if following.log_size <= signed and (touched or (pack and _is_packed(volume.path) == packed)):
             chosen.append(_Task(volume, opening, following))
     return _Plan(shard, log, signed, deletions, chosen)
 
@@ -149,7 +185,7 @@ def _is_packed(path: Path) -> bool:
     return True
 
 
-def _rewrite(task: _Task, plan: _Plan) -> Packed:
+def _rewrite(task: _Task, plan: _Plan, make: Callable[[_Task, Deletions], Iterator[bytes]]) -> Packed:
     """Write a volume anew, check it, put it in its place."""
     volume, following = task.volume, task.following
     named = plan.deletions.within(
@@ -162,7 +198,7 @@ def _rewrite(task: _Task, plan: _Plan) -> Packed:
         with aside.open("xb") as file:
             os.fchmod(file.fileno(), 0o600)
             try:
-                for data in _packed_frames(task, named):
+                for data in make(task, named):
                     file.write(data)
             except ValueError as error:
                 raise LedgerError(f"the volume cannot be packed: {error}", place=Place(str(volume.path))) from error
@@ -226,6 +262,30 @@ def _packed_frames(task: _Task, named: Deletions) -> Iterator[bytes]:
             if len(waiting) >= 2 * packing.BLOCK_SEGMENTS or size >= 2 * packing.BLOCK_BYTES:
                 yield from flush()
         yield from flush()
+
+
+def _plain_frames(plan: _Plan, task: _Task, _named: Deletions) -> Iterator[bytes]:
+    """Give the frames of a packed volume as groups and seals. Their MACs are zero: those of sealed segments are not checked."""
+    entries = plan.log.entries(task.opening.log_size, task.following.log_size)
+    with task.volume.path.open("rb") as file:
+        fd = file.fileno()
+        for frame in frames.walk(fd, 0, os.fstat(fd).st_size, str(task.volume.path)):
+            if frame.header.kind != Kind.PACKED:
+                if frame.header.kind == Kind.ENTRY:
+                    next(entries)
+                yield frame.signed + frame.mac
+                continue
+            for segment in Block(frame).segments():
+                entry = next(entries)
+                drops = Manifest.decode(entry).drops
+                bodies = [body or b"" for body in segment.bodies]
+                group = encode_group(segment.runs, drops, bodies, list(map(len, bodies)))
+                known = salts.expand_whole(segment.seeds[0], segment.count)
+                nodes = chunk_nodes(leaves(plan.shard, segment.first, segment.runs, commitments(bodies, known)))
+                seal = Seal(entry, segment.seeds, nodes)
+                yield frames.encode(Kind.GROUP, segment.number, segment.first, segment.count, group) + frames.NO_MAC
+                end = segment.first + segment.count
+                yield frames.encode(Kind.SEAL, segment.number, end, 0, seal.encode()) + frames.NO_MAC
 
 
 def _sealed(groups: list[Frame], frame: Frame) -> Sealed:

@@ -114,4 +114,9 @@ def walk(fd: int, offset: int, end: int, name: str) -> Iterator[Frame]:
         yield frame
         offset = header.end
     if offset != end:
+        head = os.pread(fd, HEADER_SIZE, offset)
+        known = len(head) == HEADER_SIZE and zlib.crc32(head[:28]) == int.from_bytes(head[28:], "big")
+        if known and head[:2] == b"WB" and (head[3] != VERSION or head[2] not in _KNOWN):
+            what = f"this frame (kind {head[2]:#04x}, version {head[3]}) was written by a later version of Watchbill"
+            raise LedgerError(what, place=Place(name, offset=offset), mend="read it with that version or a later one")
         raise LedgerError("there is no whole frame here", place=Place(name, offset=offset))
