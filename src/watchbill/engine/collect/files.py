@@ -248,11 +248,15 @@ class Follower:
     def _replaced(self, tail: Tail, lost: int, losses: list[tuple[str, dict[str, str | int]]]) -> None:
         """The file was truncated under us: read on in the copy that copy-and-truncate made, else declare the loss."""
         copy, _ = self._sibling(tail.position, tail)
+        offset = tail.offset
         tail.restart()
         if copy is None:
             reason = "it was truncated; lines written since the last look are lost"
             losses.append((reason, {"bytes_at_least": lost}))
             return
+        if (missing := offset + lost - copy.size) > 0:
+            reason = "it was copied and truncated; lines written between the two are lost"
+            losses.append((reason, {"bytes_at_least": missing}))
         self._retire(copy)
         self._tails.insert(self._tails.index(tail), copy)
 
