@@ -265,7 +265,8 @@ class Book:
             self.held -= len(entries)
             rows.append((where, entries[-1].time + self.plan.reach + clocks.most, b"L" + packed(entries)))
         if self._waits:
-            for where in list(islice(self._groups, int(len(self._groups) * share) + 1)):
+            holding = (where for where, group in self._groups.items() if group.entries)
+            for where in list(islice(holding, int(len(self._groups) * share) + 1)):
                 group = self._groups.pop(where)
                 self.held -= len(group.entries)
                 due = min((entry.received or entry.time) for entry in group.entries) + self.plan.reach
@@ -296,6 +297,7 @@ class Book:
         """Take back a group that was stored whole."""
         self._groups[group.where] = group
         self.held += len(group.entries)
+        self._journal.last = max(self._journal.last, group.added)
         if not group.entries:
             self._graves[group.state_key] = group.added
 

@@ -183,8 +183,14 @@ class Correlator:
         return sum(map(len, self._books.values())) + len(self._spill)
 
     def _make_room(self) -> None:
-        while sum(book.held for book in self._books.values()) > self.most_held:
-            max(self._books.values(), key=attrgetter("held")).spill(0.5)
+        """Write groups to disk, those of the largest correlations first, until few enough events are in memory."""
+        held = sum(book.held for book in self._books.values())
+        for book in sorted(self._books.values(), key=attrgetter("held"), reverse=True):
+            if held <= self.most_held:
+                return
+            before = book.held
+            book.spill(0.5)
+            held -= before - book.held
 
     def _plan(self, rule: Rule) -> Plan:
         correlation = _correlation(rule)

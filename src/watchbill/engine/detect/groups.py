@@ -176,26 +176,29 @@ class Group(msgspec.Struct, array_like=True):
         again = correlation.rules[0] == correlation.absence
         found: list[Entry] = []
         done: set[int] = set()
+        kept = False
         for entry, answer in unanswered([entry for entry in self.entries if entry.fires], correlation):
             timespan = correlation.tier(entry.criticality).timespan
             end = entry.time + timespan
             if answer is not None and answer <= end:
-                # What is expected again and again answers those before it: it stays while such may still come.
-                if not again or clocks.is_over(entry, plan.delay):
+                # What is expected again and again answers those before it: it stays while they do, or may still come.
+                kept = kept or (again and not clocks.is_over(entry, plan.delay))
+                if not kept:
                     done.add(id(entry))
             elif clocks.is_due(entry, end + plan.delay) if final is None else end <= final:
                 found.append(entry)
                 done.add(id(entry))
+        if again and found:  # what came before the last of them was answered by it or by another, or is among them
+            done.update(id(entry) for entry in self.entries if entry.time <= found[-1].time)
         told = self._tell(found, found, plan)
         reach = plan.reach
-        kept = [
+        before = len(self.entries)
+        self.entries = [
             entry
             for entry in self.entries
             if id(entry) not in done and (entry.tag == correlation.rules[0] or not clocks.is_over(entry, reach))
         ]
-        changed = len(kept) < len(self.entries)
-        self.entries = kept
-        return Told(*told, changed)
+        return Told(*told, len(self.entries) < before)
 
     def _tell(self, found: list[Entry], fires: list[Entry], plan: Plan) -> tuple[list[Entry], list[Entry]]:
         if not found and not fires:
