@@ -19,16 +19,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from block_device import power_cuts
 from crash_states import State, build
 from injections import OVER_A_CRASH, inject, injections
 from judging import judge
 from kills import kills
 from scenarios import SCENARIOS, play
 from tampering import tampered
+from whole_product import killed_at_random
+
+from watchbill.core.errors import WatchbillError
 
 KILLS = 1_000
 STATES = 100_000
 FLIPS = 2_000
+CUTS = 500
+PROCESS_KILLS = 40
 #: States that one recording gives at each of its moments.
 EACH = 40
 MEMORY_LIMIT = 512 << 20
@@ -164,7 +170,39 @@ def flips(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
     return Figures(total, failures, {"without any effect": dict(harmless)})
 
 
-FAULTS = {"kills": kill, "injections": injected, "tampering": flips, "crash-states": crash_states}
+def cuts(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+    """Fault 4: the power of a disk is cut between two of its blocks. Needs root, /dev/fuse and loop devices."""
+    total = max(1, int(CUTS * scale))
+    progress, failures, done = bar("power cuts", total), [], 0
+    for seed in range(1, 1 + -(-total // 100)):
+        with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+            try:
+                for _ in power_cuts(Path(folder), min(100, total - done), random.Random(seed), seed):
+                    done += 1
+                    progress.step()
+            except (AssertionError, WatchbillError) as error:
+                failures.append(f"cut {done + 1} (seed {seed}): {error}")
+    return Figures(done, failures, {})
+
+
+def whole_product(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+    """Senders to alerts: kill -9 of the running product's processes, every alert there once, with all of its events."""
+    total = max(1, int(PROCESS_KILLS * scale))
+    progress, failures, killed = bar("whole product", total), [], Counter()
+    with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+        try:
+            for process in killed_at_random(Path(folder), total, random.Random(1)):
+                killed[process] += 1
+                progress.step()
+        except AssertionError as error:
+            failures.append(str(error))
+    return Figures(killed.total(), failures, {"killed": dict(killed)})
+
+
+FAULTS = {
+    "kills": kill, "injections": injected, "tampering": flips, "power-cuts": cuts, "whole-product": whole_product,
+    "crash-states": crash_states,
+}  # fmt: skip
 
 
 def main() -> int:
