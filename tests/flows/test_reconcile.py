@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from click.testing import Result
 
 from watchbill.core.clock import HOUR, SECOND
 from watchbill.flows import ingest, rule_stats
@@ -131,3 +134,25 @@ def test_each_rule_says_how_many_events_it_was_held_against(place, rules):
     assert [(one.evaluated, one.since) for one in version] == [(4, now)]
     later = rule_stats.statistics(rules, now + 2 * HOUR, now + 3 * HOUR)
     assert later["failed_logins_by_address"].evaluated == 0
+
+
+def test_the_command_line_says_it_and_ends_with_one_when_something_was_missed(place):
+    """``watchbill rules stats``: what each rule was held against, and whether that is all that the ledger holds."""
+    from click.testing import CliRunner
+
+    from watchbill.cli.rules import rules
+
+    def stats(*options: str) -> Result:
+        arguments = ["stats", "failed_logins_by_address", "--range", "all", *options, "--data", str(place.data.root)]
+        return CliRunner().invoke(rules, arguments)
+
+    place.receive(*lines(0), source="mixed")
+    place.judge()
+    reconcile(place)
+    done = stats()
+    assert (done.exit_code, "10 events judged, 1 of them in quarantine: all that" in done.output) == (0, True)
+    (found,) = map(json.loads, stats("--json").output.splitlines())
+    assert (found["rule"], found["evaluated"], found["of"]) == ("failed_logins_by_address", 4, 11)
+    JudgedSource.objects.filter(shard=0, source=1).update(events=9)
+    reconcile(place)
+    assert stats().exit_code == 1

@@ -11,6 +11,8 @@ from watchbill.api.auth import Request
 from watchbill.api.operation import Topic
 from watchbill.core.errors import NotFoundError
 from watchbill.flows import installation
+from watchbill.flows.reconcile import Standing, standings
+from watchbill.flows.rule_stats import RuleStats, statistics
 from watchbill.sdk import RuleInfo
 
 topic = Topic("rules")
@@ -43,6 +45,18 @@ def show_rule(request: Request, name: fields.Word) -> RuleInfo:
     if info is None:
         raise NotFoundError(f"no rule {name!r} runs", mend="see /api/v1/rules, and /api/v1/rule-problems")
     return _shown(info)
+
+
+@topic.get("/rule-statistics", needs="rules.read")
+def list_rule_statistics(request: Request, within: fields.Range = "last 24h") -> tuple[RuleStats, ...]:
+    """Say of each rule how many events received in a range (to the hour) were held against it, by version."""
+    return tuple(statistics(installation.ruleset(), *fields.within(within)).values())
+
+
+@topic.get("/judged", needs="rules.read")
+def list_judged(request: Request) -> tuple[Standing, ...]:
+    """Say what was judged of each shard of the ledger, and whether that is all that it holds."""
+    return standings()
 
 
 @topic.get("/rule-problems", needs="rules.read")

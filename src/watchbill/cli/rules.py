@@ -1,19 +1,33 @@
-"""``watchbill rules``: list, show, lint and test detection rules. Needs neither a server nor a database."""
+"""``watchbill rules``: list, show, lint and test detection rules, without server or database; what they were held against."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from watchbill.cli.options import Topic, data_option, json_option, print_facts, print_json, print_table, safe
+from watchbill.cli.options import (
+    Topic,
+    data_option,
+    json_option,
+    open_state,
+    print_facts,
+    print_json,
+    print_table,
+    range_option,
+    safe,
+)
 from watchbill.core.config import Config
 from watchbill.core.errors import NotFoundError
 from watchbill.core.paths import DataDir
 from watchbill.engine.detect import RuleSet
 from watchbill.flows import content
+
+if TYPE_CHECKING:
+    from watchbill.flows.reconcile import Standing
 
 
 @click.group(cls=Topic)
@@ -63,6 +77,49 @@ def show(data: DataDir, rule: str, *, as_json: bool, source: bool) -> None:
             "To do": "\n".join(f"{number}. {step}" for number, step in enumerate(info.response, 1)),
             "False positives": "\n".join(info.false_positives), "Tags": " ".join(info.tags), "File": info.path,
         })  # fmt: skip
+
+
+@rules.command()
+@click.argument("names", nargs=-1, metavar="[RULE]…")
+@data_option
+@json_option
+@range_option("last 24h")
+def stats(data: DataDir, names: tuple[str, ...], within: tuple[int, int], *, as_json: bool) -> None:
+    """Say how many events each rule was held against, and how many alerts it raised.
+
+    An event counts in the hour in which it was received. Below stands whether what was judged is all that the ledger
+    holds: exit code 1 when it is not.
+    """
+    open_state(data)
+    from watchbill.flows.reconcile import standings
+    from watchbill.flows.rule_stats import statistics
+
+    found = statistics(_installed(data), *within)
+    for name in names:
+        if name not in found:
+            raise NotFoundError(f"no rule {name!r} runs", mend="see the list: watchbill rules list")
+    rows = [found[name] for name in names] or list(found.values())
+    known = standings()
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(
+            ("Rule", "Events held against it", "of", "Alerts", "Versions"),
+            [(one.rule, one.evaluated, one.of, one.alerts, len(one.versions)) for one in rows],
+            empty="No rule runs.",
+            note="\n".join(map(_standing, known)),
+        )
+    sys.exit(0 if all(one.agrees or not one.at for one in known) else 1)
+
+
+def _standing(one: Standing) -> str:
+    judged = f"shard {one.shard}: {one.events} events judged, {one.quarantined} of them in quarantine"
+    if not one.at:
+        return f"{judged}; not compared with the ledger yet"
+    if one.agrees:
+        return f"{judged}: all that the ledger holds up to {one.upto}"
+    words = ", ".join(f"{name}: {count:+}" for name, count in one.differences.items())
+    return f"{judged}; the ledger holds something else up to {one.upto}, by source: {words}"
 
 
 @rules.command()

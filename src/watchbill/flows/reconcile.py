@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
 from django.db import transaction
 
 from watchbill.core.clock import Clock
@@ -35,6 +36,36 @@ _PIECE = 10_000
 _NAMED = 20
 #: Under which name the difference stands between what was judged and what the rules were held against.
 _KINDS = "rules"
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How judging and the ledger stand to each other, by shard, since counting began at position ``since``.
+
+    ``events`` were judged (``quarantined`` of them although no parser could read them), ``skipped`` are the ledger's own
+    records. ``agrees`` says that this is what the ledger holds up to ``upto``, as of ``at`` (0: not compared yet);
+    ``differences`` are records by source that the ledger has more (or, below zero, less).
+    """
+
+    shard: int
+    since: int
+    events: int
+    quarantined: int
+    skipped: int
+    upto: int
+    at: int
+    agrees: bool
+    differences: dict[str, int]
+
+
+def standings() -> tuple[Standing, ...]:
+    """What was judged of each shard, and what came of comparing it last."""
+    return tuple(
+        Standing(
+            one.shard, one.since, one.events, one.quarantined, one.skipped, one.position, one.at,
+            bool(one.at) and not one.known, dict(one.known),
+        )
+        for one in queries.all_counts()
+    )  # fmt: skip
 
 
 class _Held(NamedTuple):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from watchbill.core.clock import DAY
 from watchbill.core.errors import NotFoundError
-from watchbill.flows import installation
+from watchbill.flows import installation, rule_stats
 from watchbill.state.alerts import queries as alerts
 from watchbill.state.alerts.values import AlertFilter, Sort
-from watchbill.web.access import needs
+from watchbill.web.access import needs, now
 from watchbill.web.paging import facet
 
 
@@ -66,5 +67,14 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     controls = [(number, requirements[number].title if number in requirements else "") for number in info.controls]
     tests = ruleset.by_name[name].tests
     return render(
-        request, "rules/detail.html", {"name": name, "rule": info, "fired": found, "controls": controls, "tests": tests}
+        request,
+        "rules/detail.html",
+        {
+            "name": name,
+            "rule": info,
+            "fired": found,
+            "controls": controls,
+            "tests": tests,
+            "stats": rule_stats.statistics(ruleset, now() - DAY, now()).get(name),
+        },
     )
