@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from watchbill.core.clock import SECOND
 from watchbill.core.errors import LedgerError
 from watchbill.ledger import verify_ledger
+from watchbill.ledger.cosign import Cosigner
 from watchbill.ledger.keys import NamedKeys
 from watchbill.ledger.manifest import key_entry, open_key_entry
 from watchbill.ledger.note import Verifier, public_bytes
@@ -152,3 +154,26 @@ def test_a_log_key_that_was_exchanged_is_refused(place):
     with pytest.raises(LedgerError, match="no signature by"):
         place.writer()
     assert verify_ledger(place.ledger, keys=place.keys).ok
+
+
+def test_the_documents_cosignatures_are_what_it_says():
+    """Key ids, messages and the Ed25519 line follow from the page; the product agrees."""
+    blocks = [json.loads(block.split("```")[0]) for block in DOCUMENT.read_text().split("```json")[1:]]
+    (vector,) = [block for block in blocks if "message 6" in block]
+    seed, name, text = bytes.fromhex(vector["seed"]), vector["name"].encode(), vector["text"].encode()
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    public = key.public_key().public_bytes_raw()
+    key_id = sha256(name + b"\n\x04" + public).digest()[:4]
+    assert vector["vkey 4"] == f"{vector['name']}+{key_id.hex()}+{base64.b64encode(bytes([4]) + public).decode()}"
+    signature = key.sign(b"cosignature/v1\ntime %d\n" % vector["time"] + text)
+    body = base64.b64encode(key_id + struct.pack(">Q", vector["time"]) + signature).decode()
+    assert vector["line 4"] == f"\N{EM DASH} {vector['name']} {body}\n"
+    second = MLDSA44PrivateKey.from_seed_bytes(seed)
+    public = second.public_key().public_bytes_raw()
+    assert sha256(name + b"\n\x06" + public).hexdigest()[:8] == vector["key id 6"]
+    origin, size, root = text.split(b"\n")[:3]
+    message = b"subtree/v1\n\0" + bytes([len(name)]) + name + struct.pack(">Q", vector["time"])
+    message += bytes([len(origin)]) + origin + struct.pack(">QQ", 0, int(size)) + base64.b64decode(root)
+    assert message.hex() == vector["message 6"]
+    stamped = struct.pack(">Q", vector["time"]) + second.sign(message)
+    assert Cosigner(vector["name"], 6, public).verify(vector["text"], stamped) == vector["time"]

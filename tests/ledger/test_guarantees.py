@@ -580,3 +580,17 @@ def test_a_period_of_the_ledger_is_checked_alone(whole):
     assert any("outside of the period" in point for point in report.open_points)
     now = attested.place.clock.now()
     assert verify_ledger(attested.place.ledger, keys=attested.place.keys, period=(now - 60 * SECOND, now)).events == 61
+
+
+# -- vectors for other verifiers -------------------------------------------------------------------------------------
+
+VECTORS = Path(__file__).parent / "vectors" / "attested"
+
+
+@pytest.mark.parametrize(("name", "expected"), [("bundle.zip", 3), ("record.json", 0)])
+def test_the_stored_vectors_give_what_is_stored_beside_them(alone, name, expected):
+    """A bundle over a rotation, whose last segment nobody had seen yet, and a record that all have: made once, kept."""
+    root = (VECTORS / "root-fingerprint").read_text().strip()
+    code, said = alone(VECTORS / name, "--root-fpr", root, "--anchors", VECTORS / "held")
+    assert code == expected
+    assert said == json.loads((VECTORS / f"{name.partition('.')[0]}.expected.json").read_text())
