@@ -1,0 +1,92 @@
+"""``watchbill detect`` as people call it: what it prints, and its exit codes."""
+
+import json
+import zipfile
+
+import pytest
+from click.testing import CliRunner
+
+from watchbill.cli.root import watchbill
+
+RULE = """
+title: A service was installed
+id: 5f1f2a3e-0f0e-4e3a-9b69-0d0c9a3c2b11
+description: Somebody installed a service.
+status: test
+tags: [attack.persistence, attack.t1543.003]
+logsource: {product: windows, service: system}
+detection: {selection: {EventID: 7045}, condition: selection}
+level: high
+"""
+NAMED = (
+    "title: A\nlogsource: {product: windows}\ndetection: {s: {ServiceName|expand: '%known%'}, condition: s}\nlevel: low"
+)
+
+
+@pytest.fixture
+def detect(tmp_path, monkeypatch):
+    """Runs the command in a folder with a rule and a log."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "service_installed.yml").write_text(RULE)
+    record = {
+        "Channel": "System",
+        "EventID": 7045,
+        "Hostname": "ws-01",
+        "ServiceName": "a\x1b[31m",
+        "@timestamp": "2026-03-04T10:00:00Z",
+    }
+    (tmp_path / "log.json").write_text(json.dumps(record) + "\n" + '{"Channel":"System","EventID":1}\n')
+
+    def run(*arguments, code):
+        done = CliRunner().invoke(watchbill, ["detect", *arguments], prog_name="watchbill")
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        assert done.exit_code == code, done.output
+        return done
+
+    return run
+
+
+def test_a_report_for_people(detect):
+    """A table, then what is behind it, then what was looked at; nothing of the log steers the terminal."""
+    said = detect("--rules", "rules", "log.json", code=1).stdout
+    assert "high   A service was installed  1     ws-01  2026-03-04T10:00:00Z" in said
+    assert "HIGH A service was installed  T1543.003" in said
+    assert "log.json at 0" in said
+    assert "2 records of 1 file: windows/system 2" in said
+    assert "\x1b[31m" not in said
+
+
+def test_one_object_a_detection_for_programs(detect):
+    """With all that is needed to go on: rule, reasons, who, where it stands and the record's fields."""
+    done = detect("--rules", "rules", "--json", "log.json", code=1)
+    (hit,) = map(json.loads, done.stdout.splitlines())
+    assert (hit["rule"], hit["level"], hit["host"], hit["count"]) == ("service_installed", "high", "ws-01", 1)
+    assert (hit["first"], hit["file"], hit["place"]) == ("2026-03-04T10:00:00Z", "log.json", 0)
+    assert hit["why"] == ["A service was installed: EventID is '7045'."]
+    assert hit["fields"]["EventID"] == 7045
+    assert "2 records of 1 file" in done.stderr
+
+
+def test_exit_codes(detect, tmp_path):
+    """0 nothing found, 1 something found, 2 something could not be read."""
+    detect("log.json", code=0)
+    detect("--rules", "rules", "--min-level", "critical", "log.json", code=0)
+    (tmp_path / "torn.evtx").write_bytes(b"ElfFile\0" + b"\0" * 4_088 + b"ElfChnk\0" + b"\1" * 500)
+    assert "torn.evtx at byte 4096" in detect("torn.evtx", code=2).stderr
+    assert "there is no file nowhere" in detect("nowhere", code=2).stderr
+    assert "the format 'x' is unknown" in detect("--format", "x", "log.json", code=2).stderr
+
+
+def test_rules_from_a_zip_and_placeholders(detect, tmp_path):
+    """A downloaded archive is used as it is; values for %names% come from a file."""
+    with zipfile.ZipFile(tmp_path / "rules.zip", "w") as archive:
+        archive.writestr("sigma/rules/service_installed.yml", RULE)
+        archive.writestr("sigma/rules/named.yml", NAMED)
+    assert "1 do not run" in detect("--rules", "rules.zip", "log.json", code=1).stdout
+    (tmp_path / "known.yml").write_text("known: ['a*', b]\n")
+    said = detect("--rules", "rules.zip", "--placeholders", "known.yml", "log.json", code=1).stdout
+    assert "low    A " in said
+    (tmp_path / "known.yml").write_text("known: {a: b}\n")
+    refused = detect("--rules", "rules.zip", "--placeholders", "known.yml", "log.json", code=2).stderr
+    assert "known.yml:1: known must be a value or a list of values" in refused
