@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from watchbill.content.windows.shapes import FORMS
@@ -97,7 +97,7 @@ def test_random_records_are_judged_as_by_the_plain_reading(rules, name):
     shape = SHAPES[name]
     matcher = JsonMatcher(rules, shape)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(records, min_size=1, max_size=12))
     def agree(batch):
         raws = [json.dumps(record, ensure_ascii=at % 2 == 0).encode() for at, record in enumerate(batch)]

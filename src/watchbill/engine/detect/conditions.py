@@ -19,15 +19,15 @@ _MAX_NESTING = 40
 _MAX_TOKENS = 2_000
 
 
-class And(msgspec.Struct, frozen=True):
+class And(msgspec.Struct, frozen=True, tag="and"):
     items: tuple[Expression, ...]
 
 
-class Or(msgspec.Struct, frozen=True):
+class Or(msgspec.Struct, frozen=True, tag="or"):
     items: tuple[Expression, ...]
 
 
-class Not(msgspec.Struct, frozen=True):
+class Not(msgspec.Struct, frozen=True, tag="not"):
     item: Expression
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import re2
@@ -35,6 +35,12 @@ _IN_WORDS = {
 }  # fmt: skip
 
 
+if TYPE_CHECKING:
+    Argument = Any  # which it is follows from the kind
+else:
+    Argument = str | int | float | tuple[str | int | float, ...] | None
+
+
 class Predicate(msgspec.Struct, frozen=True):
     """``kind`` with its ``argument``:
 
@@ -45,7 +51,7 @@ class Predicate(msgspec.Struct, frozen=True):
     """
 
     kind: str
-    argument: Any = None
+    argument: Argument = None
     cased: bool = False
 
     def words(self) -> str:
@@ -63,7 +69,7 @@ class Predicate(msgspec.Struct, frozen=True):
         return f"{_IN_WORDS[self.kind]} {shown!r}" if isinstance(shown, str) else f"{_IN_WORDS[self.kind]} {shown}"
 
 
-class Atom(msgspec.Struct, frozen=True):
+class Atom(msgspec.Struct, frozen=True, tag="atom"):
     """A predicate on a field. ``space`` says where the field is looked up: native, ocsf or message."""
 
     space: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +15,14 @@ from watchbill.core.errors import ContentError, Place
 from watchbill.core.values import Criticality, Severity
 from watchbill.engine.detect.conditions import Expression
 from watchbill.engine.detect.correlation import Correlation
-from watchbill.engine.detect.documents import Map, documents
+from watchbill.engine.detect.documents import MAX_BYTES, Map, documents
 from watchbill.engine.detect.governance import Governance, RuleTest
 from watchbill.engine.detect.modifiers import Placeholders
 from watchbill.engine.detect.routing import Route
 from watchbill.sdk.rules import RuleInfo
+
+#: Of a file, which may hold several rules. A document itself is bounded in ``documents``.
+_MOST_BYTES = 4 * MAX_BYTES
 
 
 class Problem(NamedTuple):
@@ -82,19 +86,56 @@ class RuleSet(msgspec.Struct, frozen=True, dict=True):
         return {rule.name: _info(rule) for rule in self.rules if rule.alerts}
 
 
-def load_rules(files: Iterable[Path], placeholders: Placeholders | None = None, now: int | None = None) -> RuleSet:
+def load_rules(
+    files: Iterable[Path],
+    placeholders: Placeholders | None = None,
+    now: int | None = None,
+    cache: Path | None = None,
+) -> RuleSet:
     """Load Sigma rules; the order of the files does not matter. Never raises for what stands in a file.
 
     ``placeholders`` are the values for ``expand``; a rule that needs others is a Problem, as is every rule that
     cannot run: no rule is left out silently. Filters that are over at ``now`` (UTC nanoseconds) do not count.
+    ``cache`` is a file of our own that makes the next start with the same rules quick (see ``cache``).
     """
-    from watchbill.engine.detect.sigma import Loader  # it needs the classes above
+    from watchbill.engine.detect.cache import recall, remember  # they need the classes above
 
-    loader = Loader(placeholders or {}, SystemClock().now() if now is None else now)
-    for path in sorted(set(files)):
+    now = SystemClock().now() if now is None else now
+    read: dict[Path, bytes | OSError] = {}
+    for path in sorted(set(files), key=str):
         try:
-            text = path.read_bytes().decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+            read[path] = _bytes(path)
+        except OSError as error:
+            read[path] = error
+    if cache is None:
+        return _load(read, placeholders or {}, now)
+    found = recall(cache, read, placeholders or {}, now)
+    if found is None:
+        found = _load(read, placeholders or {}, now)
+        remember(cache, found, read, placeholders or {}, now)
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is no regular file")
+    if status.st_size > _MOST_BYTES:
+        raise OSError(f"it is larger than {_MOST_BYTES} bytes")
+    return path.read_bytes()
+
+
+def _load(read: Mapping[Path, bytes | OSError], placeholders: Placeholders, now: int) -> RuleSet:
+    from watchbill.engine.detect.sigma import Loader
+
+    loader = Loader(placeholders, now)
+    for path, data in read.items():
+        if isinstance(data, OSError):
+            loader.problems.append(Problem(Place(str(path)), f"the file cannot be read: {data}"))
+            continue
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
             loader.problems.append(Problem(Place(str(path)), f"the file cannot be read: {error}"))
             continue
         try:
