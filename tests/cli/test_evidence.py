@@ -156,3 +156,16 @@ def test_a_witness_is_set_up_by_hand(tmp_path):
     ]
     assert (row["key"], row["size"]) == (vkey, 0)
     assert runner.invoke(watchbill, ["witness", "--data", folder, "--listen", "nowhere"]).exit_code == 2
+
+
+def test_the_state_of_the_ledger_says_how_far_it_is_vouched_for(filled):
+    """Sealed and signed; no witness and no authority here. A head to keep, and a period verified."""
+    (first, _) = filled.rows("ledger", "status")
+    assert first["head"] == first["sealed_upto"] == first["signed_upto"]
+    assert first["witnessed"] == first["stamped"] == []
+    assert filled.run("ledger", "checkpoint").stdout.startswith("watchbill/")
+    assert "no shard 7" in filled.refused("ledger", "checkpoint", "--shard", "7")
+    assert "all as they were written" in filled.run("ledger", "verify", "--range", "last 1h").stdout
+    assert filled.rows("ledger", "status")[0]["ok"] is None  # a period is no verdict on the whole
+    filled.run("ledger", "verify")
+    assert filled.rows("ledger", "status")[0]["ok"]

@@ -22,6 +22,10 @@ from watchbill.cli.options import (
 )
 from watchbill.core.errors import NotFoundError
 from watchbill.core.paths import DataDir
+from watchbill.core.times import parse_range
+
+if TYPE_CHECKING:
+    from watchbill.flows.ledger_state import Vouched
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -36,50 +40,78 @@ def ledger() -> None:
 @with_state
 @json_option
 def status(data: DataDir, *, as_json: bool) -> None:
-    """Say what each shard holds, and when it was last verified."""
+    """Say what each shard holds, up to which record it is sealed, signed, witnessed and time-stamped, and verified."""
     from watchbill.flows import prove
-    from watchbill.ledger import Reader, shards
+    from watchbill.flows.ledger_state import states
 
     checked = prove.newest()
     rows = [
         {
-            "shard": shard,
-            "holds": "what was received" if shard == 0 else "what was done",
-            "head": Reader(data.ledger, shard).head(),
-            "verified": checked.upto.get(str(shard), 0) if checked and checked.ok else 0,
+            "shard": one.number,
+            "holds": one.name,
+            "head": one.head,
+            "sealed_upto": one.sealed_upto,
+            "signed_upto": one.signed_upto,
+            "log_size": one.log_size,
+            "witnessed": one.witnessed,
+            "stamped": one.stamped,
+            "verified": checked.upto.get(str(one.number), 0) if checked and checked.ok else 0,
             "verified_at": checked.at if checked else None,
             "ok": checked.ok if checked else None,
             "first_wrong": f"{checked.place}: {checked.what}" if checked and not checked.ok else "",
         }
-        for shard in shards(data.ledger)
+        for one in states()
     ]
     if as_json:
         print_json(rows)
         return
     print_table(
-        ("Shard", "Holds", "Records", "Verified", "When", "Wrong"),
+        ("Shard", "Holds", "Records", "Sealed", "Signed", "Witnessed", "Stamped", "Verified", "When", "Wrong"),
         [
-            (row["shard"], row["holds"], row["head"], row["verified"], ago(checked.at) if checked else "never", row["first_wrong"])
+            (row["shard"], row["holds"], row["head"], row["sealed_upto"], row["signed_upto"], _newest(row["witnessed"]),
+             _newest(row["stamped"]), row["verified"], ago(checked.at) if checked else "never", row["first_wrong"])
             for row in rows
         ],
         empty="The ledger is empty. Send something: watchbill replay FILE",
-        note="Check it now: watchbill ledger verify",
+        note="Check it now: watchbill ledger verify. Numbers: up to which record.",
     )  # fmt: skip
 
 
+def _newest(vouched: tuple[Vouched, ...]) -> str:
+    return ", ".join(f"{one.upto} by {one.by} ({ago(one.at)})" for one in vouched) or "no"
+
+
 @ledger.command()
+@click.option("--shard", default=0, show_default=True)
 @with_state
-def verify(data: DataDir) -> None:
+def checkpoint(data: DataDir, shard: int) -> None:
+    """Print a shard's signed head. Keep it elsewhere: `watchbill verify --anchors` compares with it later."""
+    from watchbill.flows.ledger_state import checkpoint as newest
+
+    click.echo(newest(shard), nl=False)
+
+
+@ledger.command()
+@click.option(
+    "--range", "words", default="", metavar="WORDS", help='Only the records of a period: "last 7d", "2026-03".'
+)
+@with_state
+def verify(data: DataDir, words: str) -> None:
     """Verify all of it and put the result on the trail (`watchbill verify` leaves no trace); exit code 1 when damaged."""
     from rich.console import Console
     from rich.progress import Progress
 
     from watchbill.flows import prove
 
+    period = parse_range(words, CLOCK.now()) if words else None
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("verifying", total=None)
         report = prove.verify(
-            data, CLOCK, by=actor(), progress=lambda done, total: bar.update(task, completed=done, total=total)
+            data,
+            CLOCK,
+            by=actor(),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            period=period,
         )
     for finding in report.findings:
         click.echo(f"{finding.place}: {finding.what}", err=True)
