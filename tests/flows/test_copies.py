@@ -13,6 +13,7 @@ from watchbill.core.clock import HOUR, MINUTE
 from watchbill.core.errors import ConfigError, LedgerError
 from watchbill.core.paths import DataDir
 from watchbill.flows import copies, stores
+from watchbill.flows.restore import restore_from
 from watchbill.ledger import Reader, verify_ledger
 from watchbill.ledger.keys import fingerprint, open_root_public
 from watchbill.state.copies import actions, queries
@@ -85,11 +86,11 @@ def test_a_copy_follows_verifies_and_becomes_an_installation(place, where, tmp_p
     assert report.events == place.head()
     fresh = DataDir(tmp_path / "fresh").create()
     root = fingerprint(open_root_public(place.data.keys).key)
-    copies.restore_from(*where, fresh, root_fingerprint=root)
+    restore_from(*where, fresh, root_fingerprint=root)
     assert content(fresh.ledger) == content(place.data.ledger)
     assert verify_ledger(fresh.ledger, root_fingerprint=root).ok
     with pytest.raises(LedgerError, match="has a ledger"):
-        copies.restore_from(*where, fresh, root_fingerprint=root)
+        restore_from(*where, fresh, root_fingerprint=root)
     shown = repr(queries.copies()) + repr([entry.detail for entry in trail.entries()]) + caplog.text
     assert SECRET not in shown
     assert SECRET.encode() not in place.data.database.read_bytes()
@@ -143,7 +144,7 @@ def test_damage_is_told_at_once_and_restoring_it_is_refused(place, tmp_path):
     assert not report.ok
     assert len(told("copy.damaged")) == 1
     with pytest.raises(LedgerError, match="does not verify"):
-        copies.restore_from("folder", {"path": str(folder)}, DataDir(tmp_path / "x").create(), root_fingerprint=None)
+        restore_from("folder", {"path": str(folder)}, DataDir(tmp_path / "x").create(), root_fingerprint=None)
     part.write_bytes(good)
     shutil.rmtree(place.data.ledger)
     shutil.move(tmp_path / "earlier", place.data.ledger)
@@ -179,3 +180,28 @@ def test_a_store_that_refuses_says_so_without_its_key(s3):
     with pytest.raises(OSError, match=r"s3://nobodys/|nothing of this name") as error:
         store.put("x", b"y")
     assert SECRET not in str(error.value)
+
+
+def test_the_command_restores_into_an_empty_folder_and_compares_the_root(place, tmp_path):
+    """As somebody does whose machine is gone: exit code 0 and the records, or 2 and nothing in place."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    place.receive("a", "b")
+    copies.add("disk", "folder", {"path": str(folder)}, by="admin", at=place.clock.now())
+    copies.Following(place.data, place.clock).step()
+    root = fingerprint(open_root_public(place.data.keys).key)
+    for stated, code in (("00" * 32, 2), (root, 0)):
+        fresh = tmp_path / f"fresh-{code}"
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "watchbill", "copies", "restore", "--folder", str(folder)),
+                *("--root-fpr", stated, "--data", str(fresh)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        assert (fresh / "ledger/shard-0000/head").exists() == (code == 0)
+    assert content(tmp_path / "fresh-0/ledger") == content(place.data.ledger)
+    assert "keys/log.key is not here" in done.stderr

@@ -164,12 +164,12 @@ def restore(
     Put the backup of keys/ into the installation's folder first: without it the ledger can be read and verified, and
     not be written on.
     """
-    from watchbill.flows import copies as flow
+    from watchbill.flows.restore import restore_from
 
     kind, config = _asked(folder, bucket, endpoint, region, access_key_id)
     data.create()
     try:
-        report = flow.restore_from(kind, config, data, root_fingerprint=None if root_fpr == "any" else root_fpr)
+        report = restore_from(kind, config, data, root_fingerprint=None if root_fpr == "any" else root_fpr)
     except OSError as error:
         raise LedgerError(f"the copy cannot be read: {error}", mend="see that the place is there") from error
     click.echo(f"restored {report.events:,} sealed records, all as they were signed; root key {report.root}")

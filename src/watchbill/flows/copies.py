@@ -14,8 +14,8 @@ from watchbill.core.clock import Clock
 from watchbill.core.errors import ConfigError, LedgerError, WatchbillError
 from watchbill.core.paths import DataDir
 from watchbill.flows import stores
-from watchbill.ledger import Report, verify_ledger
-from watchbill.ledger.copies import Copier, FolderStore, Store, restore
+from watchbill.ledger import Finding, Report, verify_ledger
+from watchbill.ledger.copies import Copier, Store, restore
 from watchbill.ledger.keys import fingerprint, open_root_public
 from watchbill.state.copies import actions, queries
 
@@ -105,36 +105,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="watchbill-copy-", dir=work or data.run) as folder:
         restore(store, Path(folder) / "ledger")
         report = verify_ledger(Path(folder) / "ledger", root_fingerprint=root, progress=progress)
-    error = "" if report.ok else f"{report.findings[0].place}: {report.findings[0].what}".replace(folder, "")
+    report.findings = [Finding(one.place.replace(f"{folder}/ledger/", ""), one.what) for one in report.findings]
+    error = "" if report.ok else f"{report.findings[0].place}: {report.findings[0].what}"
     actions.note_verified(name, events=report.events, error=error, by=by, at=clock.now())
-    return report
-
-
-def restore_from(kind: str, config: Mapping[str, str], data: DataDir, *, root_fingerprint: str | None) -> Report:
-    """Make the ledger of an empty installation from a copy; it takes its place only if all of it verifies.
-
-    Raises LedgerError if there is a ledger already, or the copy does not verify; OSError if the place cannot be reached.
-    """
-    if data.ledger.exists() and any(data.ledger.iterdir()):
-        raise LedgerError("this installation has a ledger", mend="restore into an empty one: --data DIR")
-    store = stores.open_store(kind, config)
-    aside = data.root / "ledger.restoring"
-    restore(store, aside)
-    keys = data.keys if (data.keys / "root.pub").exists() else None
-    report = verify_ledger(aside, keys=None, root_fingerprint=root_fingerprint)
-    stated = store.get("root.pub")
-    if keys and (keys / "root.pub").read_bytes() != stated:
-        raise LedgerError(
-            "the keys of this installation are others than the copy's", mend="put the backup of the keys there"
-        )
-    if not report.ok:
-        first = report.findings[0]
-        mend = f"nothing was put in place: look at {aside}, and use another copy"
-        raise LedgerError(f"the copy does not verify: {first.place}: {first.what}", mend=mend)
-    if data.ledger.exists():
-        data.ledger.rmdir()
-    aside.rename(data.ledger)
-    if keys is None:
-        data.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-        FolderStore(data.keys).put("root.pub", stated)
     return report

@@ -295,15 +295,18 @@ def restore(store: Store, ledger: Path) -> dict[int, int]:
 def _restore_shard(store: Store, ledger: Path, shard: int, names: dict[str, int]) -> int:
     path, prefix = shard_path(ledger, shard), f"shard-{shard:04}/"
     (path / "events").mkdir(mode=0o700, parents=True)
-    for name in names:
-        if name.startswith(f"{prefix}log/") and _TILE.fullmatch(name[len(prefix) + 4 :]):
-            _write(path / PurePosixPath(name[len(prefix) :]), store.get(name))
-    _write(path / "log" / "checkpoint", store.get(f"{prefix}checkpoint"))
-    whole = {name.rpartition("/")[2]: name for name in names if _VOLUME.fullmatch(name[len(f"{prefix}events/") :])}
+    inside = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
+    whole: dict[str, str] = {}
     parts: dict[str, list[tuple[int, str]]] = {}
-    for name in names:
-        if match := _TAIL.fullmatch(name[len(f"{prefix}tail/") :]):
+    for short, name in inside.items():
+        folder, _, rest = short.partition("/")
+        if folder == "log" and _TILE.fullmatch(rest):
+            _write(path / PurePosixPath(short), store.get(name))
+        elif folder == "events" and _VOLUME.fullmatch(rest):
+            whole[rest] = name
+        elif folder == "tail" and (match := _TAIL.fullmatch(rest)):
             parts.setdefault(f"{match[1]}.vol", []).append((int(match[2]), name))
+    _write(path / "log" / "checkpoint", store.get(f"{prefix}checkpoint"))
     for file in sorted({*whole, *parts}):
         target = path / "events" / file
         if file in whole:
