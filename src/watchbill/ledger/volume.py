@@ -24,6 +24,7 @@ VOLUME_BYTES = 64 << 20
 _NAME = re.compile(r"(\d{8})-(\d{16})\.vol")
 _HEAD = struct.Struct(">8sQQQQ")
 _HEAD_MAGIC = b"WBHEAD1\n"
+_CAUSES = {"first", "full", "error", "repair"}
 
 
 class VolumePath(NamedTuple):
@@ -63,7 +64,7 @@ class Opening:
     previous: str  # leaf hash of the last manifest, in hex
     sources: Sources
     follows: int | None  # bytes of the volume before that count; None for the first volume
-    cause: str  # "first", "full", or the error for which the volume before was abandoned
+    cause: str  # "first", "full", "error" (the volume before was abandoned) or "repair" (it was damaged)
 
     def encode(self) -> bytes:
         """Return header and payload of the frame."""
@@ -81,6 +82,8 @@ class Opening:
             body = json.loads(frame.payload)
             if frame.header.kind != frames.Kind.VOLUME or body.pop("v") != 1:
                 raise LedgerError("this frame opens no volume", place=Place(name, offset=0))
+            if body["cause"] not in _CAUSES:
+                raise LedgerError(f"the cause {body['cause']!r} is unknown", place=Place(name, offset=0))
             body["sources"] = Sources.load(body["sources"])
             return cls(**body, segment=frame.header.segment, position=frame.header.position)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
