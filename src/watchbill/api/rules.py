@@ -10,7 +10,8 @@ from watchbill.api import fields
 from watchbill.api.auth import Request
 from watchbill.api.operation import Topic
 from watchbill.core.errors import NotFoundError
-from watchbill.flows import installation
+from watchbill.flows import engine_status, installation
+from watchbill.flows.engine_status import EngineStatus
 from watchbill.flows.reconcile import Standing, standings
 from watchbill.flows.rule_stats import RuleStats, statistics
 from watchbill.sdk import RuleInfo
@@ -57,6 +58,15 @@ def list_rule_statistics(request: Request, within: fields.Range = "last 24h") ->
 def list_judged(request: Request) -> tuple[Standing, ...]:
     """Say what was judged of each shard of the ledger, and whether that is all that it holds."""
     return standings()
+
+
+@topic.get("/engine", needs="rules.read")
+def show_engine(request: Request) -> EngineStatus:
+    """Say how the engine is: how far behind, and what it could not judge as it should."""
+    found = engine_status.read(installation.data())
+    if found is None:
+        raise NotFoundError("no engine has run here yet", mend="start it: watchbill up")
+    return found
 
 
 @topic.get("/rule-problems", needs="rules.read")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,9 +107,20 @@ def stats(data: DataDir, names: tuple[str, ...], within: tuple[int, int], *, as_
             ("Rule", "Events held against it", "of", "Alerts", "Versions"),
             [(one.rule, one.evaluated, one.of, one.alerts, len(one.versions)) for one in rows],
             empty="No rule runs.",
-            note="\n".join(map(_standing, known)),
+            note="\n".join([*map(_standing, known), *_engine(data)]),
         )
     sys.exit(0 if all(one.agrees or not one.at for one in known) else 1)
+
+
+def _engine(data: DataDir) -> Iterator[str]:
+    from watchbill.flows import engine_status
+
+    if now := engine_status.read(data):
+        yield f"{now.behind} records wait to be judged; {now.groups} windows are open, {now.spilled} of them on disk"
+        yield (
+            f"since the engine started: {now.late} events came too late to be sorted in (they were judged), "
+            f"{now.repeated} came again, {now.unusable} lacked a number, {now.discarded} stored windows were dropped"
+        )
 
 
 def _standing(one: Standing) -> str:

@@ -12,7 +12,9 @@ up before this module is imported (``watchbill.state.setup``).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import json
 import logging
 import os
 import time
@@ -34,7 +36,8 @@ from watchbill.core.times import parse_duration
 from watchbill.core.values import Criticality
 from watchbill.engine.catalog import Catalog
 from watchbill.engine.detect import Detector, Match, RuleSet
-from watchbill.flows import content
+from watchbill.flows import content, engine_status
+from watchbill.flows.engine_status import EngineStatus
 from watchbill.flows.judge import Judge, Judgement
 from watchbill.flows.judge_process import JudgeGoneError, JudgePort, JudgeProcess, OwnJudge, settle_memory
 from watchbill.flows.rule_stats import editions_rules
@@ -60,6 +63,7 @@ _STATISTICS_EVERY = SECOND
 _TICK_EVERY = SECOND
 _INVENTORY_SECONDS = 2.0
 _RULES_SECONDS = 1.0
+_STATUS_SECONDS = 5.0
 #: How often rules are loaded anew when they change while that is done.
 _TRIES = 5
 #: A judge that ends so often without having judged anything is not started again.
@@ -107,6 +111,7 @@ class Ingest:
         self._seen = folders.loaded if folders else 0
         self._rules_due = 0.0
         self._ticked = 0
+        self._status_due = 0.0
         self._start_judge = start_judge or partial(_own_judge, data, config, catalog, rules, clock)
         self._judge = self._start_judge()
         self._deaths = 0
@@ -139,6 +144,8 @@ class Ingest:
         count = self._survive(self._advance)
         if not count and abs(self.clock.now() - self._ticked) >= _TICK_EVERY:
             self._tick()
+        if time.monotonic() >= self._status_due:
+            self._say_status()
         # By the clock of the installation, for a story that is played faster than it happened wants them in time too.
         if self._tally and abs(self.clock.now() - self._stored_statistics) >= _STATISTICS_EVERY:
             self._store_statistics()
@@ -216,6 +223,13 @@ class Ingest:
             progress.save("detect", {judgement.shard: judgement.end}, self.detector.dirty())
             coverage.count(judgement.shard, self._edition, _by_source(judgement), _by_kind(judgement))
 
+    def _say_status(self) -> None:
+        self._status_due = time.monotonic() + _STATUS_SECONDS
+        behind = sum(shard.reader.head() - shard.position for shard in self._shards.values())
+        rules, problems = len(self.rules.rules), len(self.rules.problems)
+        counters = self.detector.counters._asdict()
+        engine_status.write(self.data, EngineStatus(self.clock.now(), rules, problems, max(behind, 0), **counters))
+
     def _tick(self) -> None:
         """Store what time alone has decided, now that all that has arrived is judged."""
         now = self._ticked = self.clock.now()
@@ -263,7 +277,10 @@ class Ingest:
         if self._deaths > _MOST_DEATHS:
             raise error
         log.warning("%s; another one goes on", error)
-        self._judge.close()
+        code = self._judge.close()
+        note = {"process": "judge", "code": code, "at": time.time_ns() // SECOND * SECOND}
+        with contextlib.suppress(OSError), (self.data.run / "restarts.jsonl").open("a") as notes:
+            notes.write(json.dumps(note) + "\n")  # the worker puts it on the trail
         self._judge = self._start_judge()
         for shard in self._shards.values():
             shard.ends.clear()

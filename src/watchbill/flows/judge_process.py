@@ -105,7 +105,8 @@ class JudgePort(Protocol):
     def tick(self) -> None:
         """To be called again and again: what waits is written when it is time."""
 
-    def close(self) -> None: ...
+    def close(self) -> int:
+        """Let go of it; returns the code with which its process ended, 0 for none."""
 
 
 class OwnJudge:
@@ -147,8 +148,9 @@ class OwnJudge:
     def tick(self) -> None:
         self._judge.lake.tick()
 
-    def close(self) -> None:
+    def close(self) -> int:
         self._judge.lake.close()
+        return 0
 
 
 class JudgeProcess:
@@ -207,7 +209,7 @@ class JudgeProcess:
     def tick(self) -> None:
         """Nothing: it does that by itself."""
 
-    def close(self) -> None:
+    def close(self) -> int:
         """End it; what it was asked and has not answered is void."""
         with contextlib.suppress(OSError):
             self._out.close()
@@ -219,6 +221,7 @@ class JudgeProcess:
         self._receiver.join()
         self._in.close()
         self._pid_file.unlink(missing_ok=True)
+        return self._process.returncode
 
     def _loaded(self) -> str:
         reply = self._next()

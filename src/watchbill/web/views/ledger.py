@@ -15,7 +15,7 @@ from django.shortcuts import redirect, render
 from watchbill.core.clock import SystemClock
 from watchbill.core.errors import NotFoundError, QueryError
 from watchbill.core.times import parse_range, rfc3339
-from watchbill.flows import installation, keys, ledger_state, reconcile
+from watchbill.flows import engine_status, installation, keys, ledger_state, reconcile
 from watchbill.flows.export import export as write_bundle
 from watchbill.flows.export import prove as prove_record
 from watchbill.web.access import actor, needs, now
@@ -34,7 +34,7 @@ def ledger(request: HttpRequest) -> HttpResponse:
         "running": running, "shards": ledger_state.states(), "verification": ledger_state.verification, "past": past,
         "last": past[0] if past else None, "root": ledger_state.root_fingerprint(),
         "keys": keys.state(installation.data()), "config": installation.config().ledger,
-        "judged": reconcile.standings(),
+        "judged": reconcile.standings(), "engine": engine_status.read(installation.data()),
     }  # fmt: skip
     if request.headers.get("HX-Request") == "true":
         return render(request, "ledger/progress.html", context)
