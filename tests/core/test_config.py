@@ -46,6 +46,11 @@ def test_files_and_sections_are_read():
         ('[detect]\nlateness = "soon"', "watchbill.toml:2: 'soon' is no duration"),
         ('[collect]\nfiles = [{ format = "json" }]', "set path"),
         ('[detect]\nrules = "x"', "watchbill.toml:2: rules must be a list"),
+        ("[syslog]\ntcp_port = 6514\ntls_port = 6514", "watchbill.toml:3: port 6514 is tcp_port already"),
+        ("[syslog]\nrelp_port = -1", "watchbill.toml:2: -1 is no port"),
+        ("[push]\nport = 8088\nmax_body = 10", "watchbill.toml:3: 10 bytes is no sensible bound"),
+        ('[push]\nhost = "::"\ntls = true\nbehind_tls_proxy = true', "watchbill.toml:4: TLS cannot be both"),
+        ('[tls]\ncertificate = "a.pem"', "watchbill.toml:2: a certificate needs its key"),
     ],
 )
 def test_errors_name_line_and_mend(text, words):
@@ -84,3 +89,13 @@ def test_anchors_that_cannot_work_are_refused(text):
     with pytest.raises(ConfigError) as caught:
         Config.parse(f"[ledger]\n{text}\n")
     assert caught.value.place.line == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "encrypted"),
+    [("", False), ('host = "0.0.0.0"', True), ("tls = true", True), ('host = "::"\nbehind_tls_proxy = true', False)],
+    ids=range(4),
+)
+def test_pushes_from_elsewhere_are_encrypted(text, encrypted):
+    """Beyond this machine there is no listener without TLS unless a proxy brings it."""
+    assert Config.parse(f"[push]\n{text}\n").push.wants_tls == encrypted

@@ -14,7 +14,9 @@ import orjson
 import pytest
 from receiving import free_port
 
+from watchbill.core.clock import SystemClock
 from watchbill.core.errors import ConfigError, WatchbillError
+from watchbill.engine.collect.certificates import Authority
 from watchbill.engine.collect.push import PushToken, digest_of, write_tokens
 from watchbill.flows.send import Sender, State
 from watchbill.ledger.consistency import RollbackError
@@ -130,3 +132,20 @@ def test_what_cannot_go_on_says_so(receiver, tmp_path):
     threading.Timer(0.7, stop.set).start()
     with pytest.raises(WatchbillError, match="start again"):
         Sender(receiver.client, "u", State(tmp_path / "u.json"), stop=stop.is_set).send(log)
+
+
+def test_a_receiver_that_is_not_trusted(receiving, tmp_path):
+    """A certificate of an unknown authority ends it at once, with the mend; nothing was sent."""
+    now = SystemClock().now()
+    authority = Authority(tmp_path / "data" / "keys" / "receivers")
+    authority.create(now)
+    authority.server(["localhost"], now)
+    port = free_port()
+    here = receiving(settings=f"[push]\nport = {port}\ntls = true\n")
+    here.start(ready="push")
+    log = tmp_path / "app.log"
+    log.write_bytes(lines(1, 3))
+    client = httpx.Client(base_url=f"https://localhost:{port}", trust_env=False)
+    with client, pytest.raises(WatchbillError, match="--ca"):
+        Sender(client, "s", State(tmp_path / "s.json")).send(log)
+    assert not here.stored("send")

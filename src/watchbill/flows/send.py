@@ -150,6 +150,9 @@ class Sender:
                     method, path, params=query, content=body, headers=headers, timeout=_TIMEOUT
                 )
             except httpx.TransportError as error:
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                    mend = "name the receiver's ca.pem with --ca, and call it by a name that its certificate has"
+                    raise WatchbillError(f"the receiver's certificate is not trusted: {error}", mend=mend) from None
                 why, wait = str(error) or type(error).__name__, 0.0
             else:
                 if answer.status_code == 200:
