@@ -594,3 +594,24 @@ def test_the_stored_vectors_give_what_is_stored_beside_them(alone, name, expecte
     code, said = alone(VECTORS / name, "--root-fpr", root, "--anchors", VECTORS / "held")
     assert code == expected
     assert said == json.loads((VECTORS / f"{name.partition('.')[0]}.expected.json").read_text())
+
+
+def test_a_second_copy_takes_along_what_others_said(attested, tmp_path):
+    """Cosigned heads and time stamps are in the copy, and in what is restored from it."""
+    from watchbill.ledger.copies import FolderStore, copy, restore
+
+    (tmp_path / "copy").mkdir()
+    store = FolderStore(tmp_path / "copy")
+    copy(attested.place.ledger, attested.place.keys, store)
+    attested.write()
+    attested.cosign()
+    attested.stamp()
+    copy(attested.place.ledger, attested.place.keys, store)
+    again = tmp_path / "again"
+    restore(store, again)
+    here, there = anchors.folder(attested.shard), anchors.folder(again / SHARD)
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == {
+        path.name: path.read_bytes() for path in here.iterdir()
+    }
+    report = verify_ledger(again, trusted=Trusted.load(attested.held))
+    assert (report.findings, report.unproven) == ([], [])

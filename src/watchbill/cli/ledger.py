@@ -45,6 +45,7 @@ def status(data: DataDir, *, as_json: bool) -> None:
     from watchbill.flows.ledger_state import states
 
     checked = prove.newest()
+    found = states()
     rows = [
         {
             "shard": one.number,
@@ -60,7 +61,7 @@ def status(data: DataDir, *, as_json: bool) -> None:
             "ok": checked.ok if checked else None,
             "first_wrong": f"{checked.place}: {checked.what}" if checked and not checked.ok else "",
         }
-        for one in states()
+        for one in found
     ]
     if as_json:
         print_json(rows)
@@ -68,9 +69,9 @@ def status(data: DataDir, *, as_json: bool) -> None:
     print_table(
         ("Shard", "Holds", "Records", "Sealed", "Signed", "Witnessed", "Stamped", "Verified", "When", "Wrong"),
         [
-            (row["shard"], row["holds"], row["head"], row["sealed_upto"], row["signed_upto"], _newest(row["witnessed"]),
-             _newest(row["stamped"]), row["verified"], ago(checked.at) if checked else "never", row["first_wrong"])
-            for row in rows
+            (row["shard"], row["holds"], row["head"], row["sealed_upto"], row["signed_upto"], _newest(one.witnessed),
+             _newest(one.stamped), row["verified"], ago(checked.at) if checked else "never", row["first_wrong"])
+            for row, one in zip(rows, found, strict=True)
         ],
         empty="The ledger is empty. Send something: watchbill replay FILE",
         note="Check it now: watchbill ledger verify. Numbers: up to which record.",
@@ -174,6 +175,8 @@ def repair(data: DataDir, shard: int | None, *, dry_run: bool, as_json: bool) ->
     from watchbill.ledger.repair import examine
     from watchbill.ledger.repair import repair as mend
 
+    if shard is not None and shard not in shards(data.ledger):
+        raise NotFoundError(f"there is no shard {shard}", mend="0 holds what was received, 1 what was done")
     found = []
     with Progress(console=Console(stderr=True), transient=True) as bar:
         for number in shards(data.ledger) if shard is None else [shard]:

@@ -3,6 +3,7 @@
     root.pub                                 the root's public key
     shard-0000/checkpoint                    the signed head, put last: everything that it covers is there before it
     shard-0000/log/tile/...                  tiles, as here
+    shard-0000/anchors/...                   what witnesses and authorities said of heads, as here
     shard-0000/events/NNNNNNNN-P...P.vol     packed volumes, each checked before it is put
     shard-0000/tail/NNNNNNNN-P...P/OFFSET    what was appended to volumes that are not packed yet, part by part
 
@@ -22,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
 from watchbill.core.errors import LedgerError, Place
-from watchbill.ledger import durable, frames
+from watchbill.ledger import anchors, durable, frames
 from watchbill.ledger.deletions import Deletions
 from watchbill.ledger.frames import Kind
 from watchbill.ledger.keys import open_root_public
@@ -34,6 +35,7 @@ from watchbill.ledger.volume import Head, HeadFile, Opening, VolumePath, opening
 PART_BYTES = 16 << 20
 _VOLUME = re.compile(r"\d{8}-\d{16}\.vol")
 _TAIL = re.compile(r"(\d{8}-\d{16})/(\d{12})")
+_ANCHOR = re.compile(r"(\d{20})\.(note|[a-z0-9-]{1,100}\.tsr)")
 _TILE = re.compile(r"tile/(entries|\d{1,2})(/x?\d{3})+(\.p/\d{1,3})?")
 _MEND = 'run "watchbill verify"; a copy is never overwritten with what does not verify'
 
@@ -143,6 +145,7 @@ class _ShardCopy:
         self._deletions, self._scanned = Deletions(), 0
         self._openings: dict[int, Opening] = {}
         self._settled: dict[int, tuple[int, int]] = {}  # packed volumes that are there: inode and time of change
+        self._cosigned = ""
         self.upto: int | None = None
 
     def run(self) -> Iterator[int]:
@@ -171,8 +174,22 @@ class _ShardCopy:
             else:
                 yield from self._parts(volume, head.end if following is None else None)
         yield from self._tiles(signed.size)
+        yield from self._anchors(signed.size)
         self._put("checkpoint", note.encode())
         self.upto = head.position
+
+    def _anchors(self, size: int) -> Iterator[int]:
+        """What is cosigned changes; a time stamp is put once."""
+        seen = anchors.cosigned(self._path)
+        if seen and _parse(seen, "cosigned").size <= size and seen != self._cosigned:
+            yield self._put("anchors/cosigned", seen.encode())
+            self._cosigned = seen
+        held = self._held("anchors/")
+        folder = anchors.folder(self._path)
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            stamped = _ANCHOR.fullmatch(path.name)
+            if stamped and int(stamped[1]) <= size and f"{self._name}/anchors/{path.name}" not in held:
+                yield self._put(f"anchors/{path.name}", path.read_bytes())
 
     def _put(self, name: str, data: bytes) -> int:
         name = f"{self._name}/{name}"
@@ -300,7 +317,9 @@ def _restore_shard(store: Store, ledger: Path, shard: int, names: dict[str, int]
     parts: dict[str, list[tuple[int, str]]] = {}
     for short, name in inside.items():
         folder, _, rest = short.partition("/")
-        if folder == "log" and _TILE.fullmatch(rest):
+        if (folder == "log" and _TILE.fullmatch(rest)) or (
+            folder == "anchors" and (rest == "cosigned" or _ANCHOR.fullmatch(rest))
+        ):
             _write(path / PurePosixPath(short), store.get(name))
         elif folder == "events" and _VOLUME.fullmatch(rest):
             whole[rest] = name
