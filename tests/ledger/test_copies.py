@@ -64,6 +64,12 @@ def test_a_copy_grows_with_the_ledger_and_becomes_one_again(filled, store, tmp_p
         if step == 2:
             compact(filled.ledger, 0)
     assert not [name for name in store.names("") if "shard-0000/tail/00000000" in name]
+    only_root = tmp_path / "only root"
+    only_root.mkdir()
+    shutil.copy(filled.keys / "root.pub", only_root)
+    report = verify_ledger(again, keys=only_root)
+    assert report.ok, report.findings
+    assert any("shard 1 was not checked" in point for point in report.open_points)
     assert not any("key" in name or "PRIVATE" in store.get(name).decode("latin-1") for name in store.names(""))
 
 

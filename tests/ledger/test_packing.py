@@ -1,9 +1,11 @@
 """Packed volumes: what is packed reads back, verifies, and is placed when it is damaged; a kill at any step harms nothing."""
 
+import os
 import random
 import signal
 import subprocess
 import sys
+import time
 import zlib
 
 import pytest
@@ -301,3 +303,27 @@ def test_a_frame_of_a_later_version_is_named_as_such(closed):
     report = verify_ledger(closed.ledger, keys=closed.keys)
     assert "written by a later version" in report.findings[0].what
     assert str(header.offset) in report.findings[0].place
+
+
+def test_a_start_behind_100_gigabytes_reads_the_newest_volume_alone(place, monkeypatch):
+    """200 closed volumes of half a gigabyte each (sparse): the writer is there in less than 5 seconds."""
+    monkeypatch.setattr(writer_module, "VOLUME_BYTES", 1)
+    with place.writer() as writer:
+        source = writer.source("web-01", "http")
+        for n in range(200):
+            writer.append(source, [b"%d" % n], place.clock.now())
+            place.clock.advance(SECOND)
+            writer.tick()
+        monkeypatch.undo()
+        writer.append(source, [b"last"] * 5000, place.clock.now())
+        writer.commit()
+    for path in place.events()[:-1]:
+        os.truncate(path, 512 << 20)
+    assert sum(path.stat().st_size for path in place.events()) > 100 << 30
+    began = time.monotonic()
+    with place.writer() as writer:
+        assert writer.commit() == 5201
+    assert time.monotonic() - began < 5
+    reader = Reader(place.ledger, 0)
+    assert [record.raw for record in reader.read(5199, 10)] == [b"last"] * 2
+    reader.close()

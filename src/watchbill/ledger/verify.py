@@ -148,7 +148,7 @@ class _ShardCheck:
         """Check it all; return the root key (the log's own word for it, if none was given)."""
         self._report.shards.append(self._facts)
         try:
-            tail = TailKey.of(self._keys, self._shard, create=False) if self._keys else None
+            tail = self._tail_key()
             # In this order a live writer cannot have signed or sealed what we do not see afterwards.
             note = self._log.checkpoint()
             head = Head.read(self._path)
@@ -165,6 +165,17 @@ class _ShardCheck:
         except OSError as error:
             self._report.wrong(error.filename or self._path, f"cannot be read: {error.strerror}")
         return root
+
+    def _tail_key(self) -> TailKey | None:
+        """Return the tail's key; a ledger that was restored from a copy has none. Raises LedgerError if it is damaged."""
+        try:
+            return TailKey.of(self._keys, self._shard, create=False) if self._keys else None
+        except FileNotFoundError:
+            if self._keys and (self._keys / "log.key").exists():
+                raise  # where a ledger is written, it has one
+            point = f"the unsealed tail of shard {self._shard} was not checked: its key is not in the keys folder"
+            self._report.open_points.append(point)
+            return None
 
     def deleted_meanwhile(self) -> bool:
         """Tell whether the log now names records as deleted that it did not name when it was read."""
