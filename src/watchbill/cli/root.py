@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sources": ("watchbill.cli.sources:sources", "What delivers logs, and how well."),
     "receivers": ("watchbill.cli.receivers:receivers", "What listens, who may send, with which certificates."),
     "controls": ("watchbill.cli.controls:controls", "The controls of ISO/IEC 27001 and their state."),
-    "rules": ("watchbill.cli.rules:rules", "List, show, lint and test detection rules."),
+    "rules": ("watchbill.cli.rules:rules", "List, show, add, lint and test detection rules."),
     "ledger": ("watchbill.cli.ledger:ledger", "State and contents of the ledger."),
     "retention": ("watchbill.cli.retention:retention", "How long records are kept, what is held, what was deleted."),
     "erasures": ("watchbill.cli.erasures:erasures", "Erase a person's records, by two people."),

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from watchbill.cli.options import (
+    CLOCK,
     Topic,
     data_option,
     json_option,
+    moment,
     open_state,
     print_facts,
     print_json,
@@ -27,12 +29,13 @@ from watchbill.engine.detect import RuleSet
 from watchbill.flows import content
 
 if TYPE_CHECKING:
+    from watchbill.flows.collections import Added
     from watchbill.flows.reconcile import Standing
 
 
 @click.group(cls=Topic)
 def rules() -> None:
-    """List, show, lint and test detection rules."""
+    """List, show, add, lint and test detection rules."""
 
 
 @rules.command("list")
@@ -169,17 +172,88 @@ def test(data: DataDir, paths: tuple[Path, ...], *, as_json: bool) -> None:
     sys.exit(1 if failed or ruleset.problems else 0)
 
 
+@rules.command()
+@click.argument("source", metavar="PATH|URL")
+@click.option("--name", default="", metavar="NAME", help="What to call the collection (default: made of its source).")
+@click.option("--dry-run", is_flag=True, help="Say what would be added, and add nothing.")
+@data_option
+@json_option
+def add(data: DataDir, source: str, name: str, *, dry_run: bool, as_json: bool) -> None:
+    """Add other people's Sigma rules: a folder, a zip, a git repository or the https address of either.
+
+    They run unmodified; a running engine takes them up within seconds. The same again replaces them.
+    """
+    from watchbill.flows import collections
+
+    _say_added(collections.add(data, source, CLOCK, name=name, dry_run=dry_run), dry_run=dry_run, as_json=as_json)
+
+
+@rules.command()
+@click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@data_option
+@json_option
+def update(data: DataDir, name: str, *, dry_run: bool, as_json: bool) -> None:
+    """Fetch a collection again from where it came."""
+    from watchbill.flows import collections
+
+    _say_added(collections.update(data, name, CLOCK, dry_run=dry_run), dry_run=dry_run, as_json=as_json)
+
+
+@rules.command()
+@click.argument("name")
+@data_option
+def remove(data: DataDir, name: str) -> None:
+    """Take a collection out again; its alerts stay."""
+    from watchbill.flows import collections
+
+    click.echo(f"removed {collections.remove(data, name).name}")
+
+
+@rules.command("collections")
+@data_option
+@json_option
+def list_collections(data: DataDir, *, as_json: bool) -> None:
+    """List the collections that were added."""
+    from watchbill.flows import collections
+
+    found = collections.collections(data)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("Collection", "Files", "Licence", "From", "Fetched"),
+        [(one.name, one.files, one.licence or "none found", one.source, moment(one.at)) for one in found],
+        empty="No collection was added: watchbill rules add PATH|URL",
+    )
+
+
+def _say_added(added: Added, *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json([added])
+        return
+    collection = added.collection
+    for problem in added.problems:
+        click.echo(safe(problem), err=True)
+    done = "would be " if dry_run else ""
+    click.echo(f"{collection.name}: {collection.files} files {done}{'replaced' if added.replaced else 'added'}")
+    click.echo(f"{added.rules} rules run, {len(added.problems)} do not")
+    licence = (
+        f"{safe(collection.licence)} ({collection.licence_file})" if collection.licence else "no licence file found"
+    )
+    click.echo(f"licence: {licence}")
+
+
 def _installed(data: DataDir) -> RuleSet:
     return content.rules(content.installed(data, Config.load(data)))
 
 
 def _chosen(data: DataDir, paths: Sequence[Path]) -> RuleSet:
-    from watchbill.engine.detect import load_rules
+    from watchbill.engine import rulefiles
 
     if not paths:
         return _installed(data)
-    files = [file for path in paths for file in (sorted(path.rglob("*.yml")) if path.is_dir() else [path])]
-    return load_rules(files)
+    return rulefiles.load(rulefiles.rule_files(paths))
 
 
 def _say_problems(ruleset: RuleSet) -> None:

@@ -21,6 +21,9 @@ from watchbill.sdk.checks import Check
 from watchbill.sdk.notifiers import Notifier
 from watchbill.sdk.parsers import Parser
 
+#: In a folder of rules: says that a folder in it is a collection, and values for the rules' placeholders.
+COLLECTION = "collection.json"
+PLACEHOLDERS = "placeholders.yml"
 ENTRY_POINTS = "watchbill.content"
 _DOCUMENTS = re.compile(r"^---.*$", re.MULTILINE)
 _NAME = re.compile(r"^name:[ \t]*(['\"]?)([^'\"#\n]*?)\1[ \t]*(?:#.*)?$", re.MULTILINE)
@@ -93,7 +96,11 @@ class Catalog:
             _demand_new(path.stem, path, found)
             found[path.stem] = path
         problems = []
-        for path in sorted(path for folder in self._rule_folders for path in folder.rglob("*.yml")):
+        for path in self._own_rules():
+            if self._collected(path):
+                # Their names are their authors' affair; the loader tells apart those of one name.
+                found[str(path)] = path
+                continue
             try:
                 # Sigma rules written elsewhere have no name: the file's own is theirs.
                 _demand_name(rule_name(path) or path.stem, path)
@@ -103,6 +110,22 @@ class Catalog:
             else:
                 found[path.stem] = path
         return tuple(found.values()), tuple(problems)
+
+    def _own_rules(self) -> list[Path]:
+        files = {path for folder in self._rule_folders for kind in ("*.yml", "*.yaml") for path in folder.rglob(kind)}
+        return sorted(files - set(self.placeholders))
+
+    def _collected(self, path: Path) -> bool:
+        """Whether a file belongs to a collection of other people's rules."""
+        return any(
+            folder in path.parents and (folder / path.relative_to(folder).parts[0] / COLLECTION).is_file()
+            for folder in self._rule_folders
+        )
+
+    @property
+    def placeholders(self) -> tuple[Path, ...]:
+        """Files with the installation's values for rules that have %names%."""
+        return tuple(path for folder in self._rule_folders if (path := folder / PLACEHOLDERS).is_file())
 
     def notifier(self, notifier_id: str) -> Notifier:
         """One notifier, importing no other. Raises NotFoundError."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from watchbill.core.errors import ContentError, NotFoundError, Place
+from watchbill.engine.catalog import PLACEHOLDERS
 from watchbill.engine.detect import Problem, Rule, RuleSet, load_rules
 from watchbill.engine.detect.documents import Map, Seq, documents
 from watchbill.engine.detect.modifiers import Placeholders
@@ -36,7 +37,7 @@ def rule_files(paths: Iterable[Path]) -> list[Path]:
             found.append(path)
         else:
             raise NotFoundError(f"there is no rule file or folder {path}")
-    return sorted(set(found))
+    return sorted({file for file in found if file.name != PLACEHOLDERS})
 
 
 @contextmanager

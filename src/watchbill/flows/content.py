@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from watchbill.core.config import Config
-from watchbill.core.errors import Place
+from watchbill.core.errors import ContentError, Place
 from watchbill.core.paths import DataDir
+from watchbill.engine import rulefiles
 from watchbill.engine.catalog import Catalog
-from watchbill.engine.detect import Problem, RuleSet, load_rules
+from watchbill.engine.detect import Problem, RuleSet
 
 PACKAGE = "watchbill.content"
 
@@ -63,8 +64,14 @@ def _entries(folder: str) -> Iterator[tuple[str, int, int]]:
 
 def rules(catalog: Catalog) -> RuleSet:
     """All rules of a catalog; ``problems`` names each one that does not run, with its place and reason."""
-    found = load_rules(catalog.rule_files)
-    refused = tuple(Problem(error.place or Place(PACKAGE), error.what) for error in catalog.problems)
+    refused = [Problem(error.place or Place(PACKAGE), error.what) for error in catalog.problems]
+    values: dict[str, list[str]] = {}
+    for path in catalog.placeholders:
+        try:
+            values |= rulefiles.read_placeholders(path)
+        except ContentError as error:
+            refused.append(Problem(error.place or Place(str(path)), error.what))
+    found = rulefiles.load(catalog.rule_files, values)
     return RuleSet(found.rules, (*refused, *found.problems))
 
 
