@@ -1,6 +1,6 @@
 """The fault battery at length: ``make torture``, or ``python tests/faults/torture.py [--fault NAME] [--scale SHARE]``.
 
-Figures go to standard output, one line a fault as it ends; progress to standard error. Exit code 1 if anything failed.
+Figures go to standard output, one line a fault as it ends (also when it is interrupted); progress to standard error. Exit code 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import multiprocessing
 import os
 import random
 import resource
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -38,6 +40,7 @@ PROCESS_KILLS = 40
 #: States that one recording gives at each of its moments.
 EACH = 40
 MEMORY_LIMIT = 512 << 20
+STOP = threading.Event()
 
 
 class Figures(NamedTuple):
@@ -56,8 +59,13 @@ class Bar:
         self._began = time.monotonic()
         self._told = 0.0
 
-    def step(self, count: int = 1) -> None:
+    def step(self, count: int = 1) -> bool:
+        """Count what was done; tell whether to go on (no, once it was interrupted)."""
         self._done += count
+        self._tell()
+        return not STOP.is_set()
+
+    def _tell(self) -> None:
         now = time.monotonic()
         if now - self._told < (0.2 if sys.stderr.isatty() else 30) and self._done < self._total:
             return
@@ -102,13 +110,18 @@ def crash_states(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
     """Fault 3, and 4 as far as the page cache: every disk that a crash may leave."""
     total = int(STATES * scale)
     progress, failures, by_scenario = bar("crash states", total), [], Counter()
-    with multiprocessing.get_context("spawn").Pool() as pool:
+    with multiprocessing.get_context("spawn").Pool(initializer=_leave_it_to_the_parent) as pool:
         for scenario, wrong in pool.imap_unordered(_judge_state, _bounded(_states(total)), chunksize=16):
             by_scenario[scenario] += 1
-            progress.step()
             if wrong:
                 failures.append(wrong)
+            if not progress.step():
+                break
     return Figures(sum(by_scenario.values()), failures, {"states": dict(by_scenario)})
+
+
+def _leave_it_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _bounded(tasks: Iterator[tuple[int, State, str]]) -> Iterator[tuple[int, State, str]]:
@@ -133,7 +146,8 @@ def kill(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
         with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
             for seconds in kills(Path(folder), total, random.Random(1)):
                 took.append(seconds)
-                progress.step()
+                if not progress.step():
+                    break
     except AssertionError as error:
         failures.append(f"kill {len(took) + 1}: {error}")
     slowest = round(max(took, default=0), 3)
@@ -146,28 +160,32 @@ def injected(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
         folder = Path(name)
         found = injections(folder, 1) + injections(folder, 1, OVER_A_CRASH)
         chosen = random.Random(1).sample(found, max(1, int(len(found) * scale)))
-        progress, failures = bar("injections", len(chosen)), []
+        progress, failures, done = bar("injections", len(chosen)), [], Counter()
         for one in chosen:
             try:
                 inject(one, folder, 1)
             except AssertionError as error:
                 failures.append(str(error))
-            progress.step()
-    return Figures(len(chosen), failures, {"calls": dict(Counter(one.call for one in chosen))})
+            done[one.call] += 1
+            if not progress.step():
+                break
+    return Figures(done.total(), failures, {"calls": dict(done)})
 
 
 def flips(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
     """Fault 8: a file is truncated, or one of its bits flips."""
     total = max(1, int(FLIPS * scale))
-    progress, failures, harmless = bar("tampering", total), [], Counter()
+    progress, failures, harmless, done = bar("tampering", total), [], Counter(), 0
     with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
         for one in tampered(Path(folder), total, random.Random(1)):
-            progress.step()
+            done += 1
             if one.wrong:
                 failures.append(one.wrong)
             if not one.found:
                 harmless[one.file] += 1
-    return Figures(total, failures, {"without any effect": dict(harmless)})
+            if not progress.step():
+                break
+    return Figures(done, failures, {"without any effect": dict(harmless)})
 
 
 def cuts(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
@@ -179,7 +197,8 @@ def cuts(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
             try:
                 for _ in power_cuts(Path(folder), min(100, total - done), random.Random(seed), seed):
                     done += 1
-                    progress.step()
+                    if not progress.step():
+                        return Figures(done, failures, {})
             except (AssertionError, WatchbillError) as error:
                 failures.append(f"cut {done + 1} (seed {seed}): {error}")
     return Figures(done, failures, {})
@@ -193,7 +212,8 @@ def whole_product(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
         try:
             for process in killed_at_random(Path(folder), total, random.Random(1)):
                 killed[process] += 1
-                progress.step()
+                if not progress.step():
+                    break
         except AssertionError as error:
             failures.append(str(error))
     return Figures(killed.total(), failures, {"killed": dict(killed)})
@@ -211,10 +231,14 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="a share of the full number, as 0.01")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was done until then is told
+        signal.signal(number, lambda *_: STOP.set())
     failed = False
     with tempfile.TemporaryDirectory(prefix="wb-torture-", dir=_memory()) as folder:
         os.environ["WATCHBILL_TORTURE"] = folder
         for name in options.fault or FAULTS:
+            if STOP.is_set():
+                break
             began = time.monotonic()
             figures = FAULTS[name](options.scale, Bar)
             seconds = time.monotonic() - began
