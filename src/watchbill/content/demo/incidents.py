@@ -221,7 +221,7 @@ def _last_words(day: Day, at: float) -> None:
 
 INCIDENTS = (
     Incident("brute-force", "A guessed password lets an attacker into the customer portal", "web-02", 24, 3, 12, ("failed_logins_by_address", "login_success_after_failures"), _guessed_password),
-    Incident("administrator-added", "A planner becomes administrator of the ERP without a ticket", "erp-app-01", 18, 16, 41, ("administrator_added",), _administrator, weekday=TUESDAY),
+    Incident("administrator-added", "A planner becomes administrator of the ERP without a ticket", "erp-app-01", 18, 16, 41, ("administrator_added", "elevation_not_revoked"), _administrator, weekday=TUESDAY),
     Incident("logging-stopped", "Logging is stopped for forty minutes on the finance database", "fin-db-01", 17, 17, 26, ("logging_stopped",), _logging_stopped, quiet=40),
     Incident("service-account", "A person signs in with the deployment's service account", "app-03", 11, 11, 8, ("service_account_interactive",), _service_account, weekday=WEDNESDAY),
     Incident("off-hours", "Somebody opens the personnel database at night", "hr-db-01", 10, 2, 47, ("off_hours_access",), _off_hours),

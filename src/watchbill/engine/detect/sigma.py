@@ -194,9 +194,12 @@ class Loader:
         )
         if "correlation" in document:
             return msgspec.structs.replace(rule, correlation=read_correlation(file, document, governance, rule.level))
-        for key in ("tiers", "absence"):
+        for key, what in (
+            ("tiers", "tiers belong to a correlation; a plain rule has levels"),
+            ("absence", "absence belongs to a correlation"),
+        ):
             if key in document.get("watchbill", ()):
-                reader.fail(document["watchbill"], key, f"{key} belongs to a correlation")
+                reader.fail(document["watchbill"], key, what)
         route = reader.route()
         return msgspec.structs.replace(rule, route=route, expression=reader.expression(route.space))
 
