@@ -124,6 +124,26 @@ def test_what_was_altered_while_nobody_watched_is_told_at_the_start(watched, tmp
     assert "00000000-" in found[0].place
 
 
+def test_a_start_leaves_what_it_does_not_know_to_the_cycle(watched, tmp_path, monkeypatch):
+    """Else the start of a large installation would verify all of it at once; what changes from then on is looked at."""
+    place, _ = watched
+    (tmp_path / "patrol.json").unlink()
+    fresh = patrol_of(place, tmp_path)
+    monkeypatch.setattr(fresh, "_allowed", lambda: -1.0)
+    looked: list[int] = []
+    check = patrol.check_volume
+    monkeypatch.setattr(
+        patrol,
+        "check_volume",
+        lambda shard, volume, *rest: (looked.append(volume.number), check(shard, volume, *rest))[1],
+    )
+    assert fresh.round() == []
+    assert looked == []
+    flip(place.events()[1])
+    assert "00000001-" in fresh.round()[0].place
+    assert set(looked) == {1}
+
+
 def test_a_forged_status_is_found_by_the_cycle(watched, monkeypatch, tmp_path):
     """Somebody sets the times back, too: then it is the whole verification that finds it."""
     place, made = watched

@@ -153,11 +153,13 @@ class Patrol:
         return 2.0 + elapsed * min(max(share, SHARE), LARGEST_SHARE)
 
     def _save(self) -> None:
-        if self._good != self._saved:
-            body = {place: list(status) for place, status in self._good.items()}
+        """Remember volumes and anchors; of tiles there may be very many, and the cycle begins with them."""
+        known = {place: status for place, status in self._good.items() if "/log/tile/" not in place}
+        if known != self._saved:
+            body = {place: list(status) for place, status in known.items()}
             with suppress(OSError):  # a full disk: it is made again at the next start
                 durable.replace(self._memory, json.dumps(body).encode(), lasting=False)
-                self._saved = dict(self._good)
+                self._saved = known
 
 
 def _remembered(memory: Path) -> dict[str, Status]:
@@ -180,10 +182,16 @@ class _Watch:
         self.proven = 0
         self._prefix = _Prefix()
         self._suspect: dict[str, Status] = {}
+        # What was there before anybody watched, and is left to the cycle: else a start would verify everything at once.
+        self._later: dict[str, Status] = {}
+        self._begun = False
         self._last_due = 0.0
 
     def look(self) -> list[Finding]:
         """Follow the head, and look at what has changed."""
+        if not self._begun:
+            self._begun = True
+            self._leave_to_cycle()
         found: list[Finding] = []
         for step in (self._follow, self._look_at_anchors, self._look_at_tiles, self._look_at_volumes):
             try:
@@ -193,6 +201,12 @@ class _Watch:
             except OSError as error:
                 found.append(Finding(str(error.filename or self._path), f"cannot be read: {error.strerror}"))
         return found
+
+    def _leave_to_cycle(self) -> None:
+        folders = (self._path / "events", self._log.path / "tile")
+        for path in (path for folder in folders for path in folder.rglob("*")):
+            if str(path) not in self._good and path.is_file():
+                self._later[str(path)] = Status.of(path)
 
     def units(self) -> Iterator[_Unit]:
         """Give the work of a cycle: all of the log, then the closed volumes, the oldest first."""
@@ -318,7 +332,11 @@ class _Watch:
     def _check_tiles(self, first: int) -> None:
         size = self.signed.size if self.signed else 0
         for number in range(first, min(first + _TILES, -(-size // WIDTH))):
+            paths = [self._log.path / tile_path(kind, number) for kind in (ENTRIES, 0)]
+            before = [Status.of(path) for path in paths if path.exists()]
             self._check_tile(number)
+            if len(before) == len(paths) and before == [Status.of(path) for path in paths]:
+                self._note_good(paths)
         if self.signed and self._log.root(size) != self.signed.root:
             raise LedgerError(
                 "the upper tiles of the log are not those of its entries", place=Place(str(self._log.path))
@@ -377,7 +395,7 @@ class _Watch:
             events = facts.events
             if finding is None and Status.of(volume.path) == before:
                 self._good[str(volume.path)] = before
-                self._suspect.pop(str(volume.path), None)
+                self._forget(volume.path)
                 self.proven = max(self.proven, facts.end_position)
                 return None, events
             if again:
@@ -428,17 +446,24 @@ class _Watch:
             status = Status.of(path)
         except FileNotFoundError:
             return True
-        return status not in {self._good.get(str(path)), self._suspect.get(str(path))}
+        known = (self._good.get(str(path)), self._suspect.get(str(path)), self._later.get(str(path)))
+        return status not in known
 
     def _note_good(self, paths: list[Path]) -> None:
         for path in paths:
             with suppress(FileNotFoundError):
                 self._good[str(path)] = Status.of(path)
-                self._suspect.pop(str(path), None)
+                self._forget(path)
+
+    def _forget(self, path: Path) -> None:
+        """A file was found good: it is neither suspect nor waiting for the cycle."""
+        self._suspect.pop(str(path), None)
+        self._later.pop(str(path), None)
 
     def _note_suspect(self, paths: list[Path]) -> None:
         for path in paths:
             self._good.pop(str(path), None)
+            self._later.pop(str(path), None)
             with suppress(FileNotFoundError):
                 self._suspect[str(path)] = Status.of(path)
 
