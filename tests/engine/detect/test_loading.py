@@ -1,5 +1,7 @@
 """Every rule that cannot run is a Problem with its place and reason; hostile files cost nothing."""
 
+import time
+
 import pytest
 
 from watchbill.core.values import Criticality
@@ -39,6 +41,13 @@ def problem(text):
         ("a: x", "selection | count() > 5", 8, "old aggregation"),
         ("a: x", "1 of filter*", 8, "no search"),
         ("a: x", "other", 8, "no search of this rule"),
+        (f"a: {'x*' * 100}", "selection", 7, "more than 64 wildcards"),
+        (f"a|re: {'x' * 20_000}", "selection", 7, "longer than 10000"),
+        ("a|re: '((a{1,100}){1,100}){1,100}'", "selection", 7, "RE2 refuses"),
+        (f"a: [{'x, ' * 300}x]", " or ".join(["selection"] * 400), 8, "searches repeated"),
+        ("a: x", "(" * 100 + "selection" + ")" * 100, 8, "deeper than 40"),
+        ("a: x", "not " * 3_000 + "selection", 8, "more than 2000 words"),
+        ("a|expand: '%a%%a%'", "selection", 7, "placeholder %a%"),
     ],
 )
 def test_what_cannot_run_is_said_with_its_line(item, condition, line, reason):
@@ -58,6 +67,8 @@ def test_what_cannot_run_is_said_with_its_line(item, condition, line, reason):
         ("a: 1\na: 2\n", "a second time"),
         ("a: !!python/name:os.system x\n", "is refused"),
         ("a: [1\n", "no YAML"),
+        ("a: {" * 5000, "nested deeper"),
+        ("? [a]\n: 1\n", "a key must be text"),
         ("- a\n", "must be a mapping"),
     ],
 )
@@ -66,10 +77,33 @@ def test_hostile_yaml_is_refused(text, reason):
     assert reason in problem(text).reason
 
 
+def test_one_of_thousands_of_searches_is_bounded():
+    """Thousands of searches load, thousands of times thousands are refused with their line, both soon."""
+    searches = "".join(f"  s{number}: {{a: x{number}}}\n" for number in range(5_000))
+    text = f"title: T\nname: rule\nlogsource: {{product: p}}\ndetection:\n{searches}  condition: "
+    start = time.process_time()
+    assert len(parse_rules(text + "1 of s*").rules) == 1
+    found = problem(text + " or ".join(["all of s*"] * 400))
+    assert "searches repeated" in found.reason
+    assert found.place.line == 5_005
+    assert time.process_time() - start < 20
+
+
+def test_a_rule_with_many_values_is_matched_in_bounded_time():
+    """Ten thousand literals of one field, and a text that nearly has them all."""
+    values = ", ".join(f"'{number:05}{'a' * (number % 50)}'" for number in range(10_000))
+    ruleset = parse_rules(RULE.format(item=f"a|contains: [{values}]", condition="selection"))
+    detector = Detector(ruleset, lambda _: Criticality.LOW)
+    text = "".join(f"{number:05}"[::-1] for number in range(20_000))
+    start = time.process_time()
+    assert detector.match([Event(3002, {"a": text}, {}, "")])
+    assert time.process_time() - start < 10
+
+
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
-        ("tiers: {high: {gte: 3}}", "tiers belong to a correlation"),
+        ("tiers: {high: {gte: 3}}", "to a correlation"),
         ("levels: {extreme: high}", "is not known here"),
         ("levels: {high: awful}", "must be one of"),
         ("owners: me", "is not known here"),

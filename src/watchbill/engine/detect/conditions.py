@@ -17,6 +17,7 @@ _TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
 _NAME = re.compile(r"[\w*.-]+")
 _MAX_NESTING = 40
 _MAX_TOKENS = 2_000
+_MAX_ATOMS = 50_000
 
 
 class And(msgspec.Struct, frozen=True, tag="and"):
@@ -42,6 +43,12 @@ def any_of(items: list[Expression]) -> Expression:
     return items[0] if len(items) == 1 else Or(tuple(items))
 
 
+def _size(expression: Expression) -> int:
+    if isinstance(expression, Atom):
+        return 1
+    return _size(expression.item) if isinstance(expression, Not) else sum(map(_size, expression.items))
+
+
 def parse_condition(text: str, searches: Mapping[str, Expression]) -> Expression:
     """Parse one condition. Raises ContentError (without a place)."""
     if "|" in text:
@@ -64,6 +71,8 @@ class _Reader:
     def __init__(self, tokens: list[str], searches: Mapping[str, Expression]) -> None:
         self.tokens = tokens[::-1]
         self.searches = searches
+        self._sizes = {name: _size(search) for name, search in searches.items()}
+        self._size = 0
 
     def either(self, depth: int) -> Expression:
         return any_of(self._joined("or", self.both, depth))
@@ -99,7 +108,7 @@ class _Reader:
             self.tokens.pop()
             return self._quantified(word.lower(), self._pop())
         if word in self.searches:
-            return self.searches[word]
+            return self._named(word)
         raise ContentError(f"the condition names {word!r}, which is no search of this rule")
 
     def _quantified(self, word: str, pattern: str) -> Expression:
@@ -108,13 +117,19 @@ class _Reader:
         shape = re.compile(".*" if pattern == "them" else re.escape(pattern).replace(r"\*", ".*"))
         # By Sigma's convention, names with a leading underscore are meant only when they are asked for.
         chosen = [
-            search
-            for name, search in self.searches.items()
+            self._named(name)
+            for name in self.searches
             if shape.fullmatch(name) and (pattern.startswith("_") or not name.startswith("_"))
         ]
         if not chosen:
             raise ContentError(f"no search of this rule is called {pattern!r}")
         return all_of(chosen) if word == "all" else any_of(chosen)
+
+    def _named(self, name: str) -> Expression:
+        self._size += self._sizes[name]
+        if self._size > _MAX_ATOMS:
+            raise ContentError(f"the condition asks for more than {_MAX_ATOMS} values, its searches repeated")
+        return self.searches[name]
 
     def _next_is(self, word: str) -> bool:
         return bool(self.tokens) and self.tokens[-1].lower() == word

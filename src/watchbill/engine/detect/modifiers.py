@@ -35,6 +35,8 @@ _KNOWN = {
 _DASHES = ("-", "/", "\u2013", "\u2014", "\u2015")
 _MAX_DASHES = 3
 _MAX_EXPANSIONS = 10_000
+_MAX_WILDCARDS = 64
+_MAX_REGEX = 10_000
 
 Placeholders = Mapping[str, Sequence[str]]
 
@@ -92,6 +94,8 @@ def _exists(value: Any) -> list[Predicate]:
 def _regex(flags: list[str], pattern: str) -> Predicate:
     letters = "".join(sorted({_REGEX_FLAGS[name] for name in flags if name in _REGEX_FLAGS}))
     pattern = f"(?{letters}){pattern}" if letters else pattern
+    if len(pattern) > _MAX_REGEX:
+        raise ContentError(f"the regular expression is longer than {_MAX_REGEX} characters")
     compile_regex(pattern)
     return Predicate("regex", pattern)
 
@@ -156,7 +160,9 @@ _UNESCAPED = {"*": ESCAPED_STAR, "?": ESCAPED_QUESTION, "\\": "\\"}
 
 
 def pattern_predicate(pattern: str, cased: bool) -> Predicate:
-    """The cheapest predicate that says the same as the pattern."""
+    """The cheapest predicate that says the same as the pattern. Raises ContentError (without a place)."""
+    if pattern.count("*") + pattern.count("?") > _MAX_WILDCARDS:
+        raise ContentError(f"a value has more than {_MAX_WILDCARDS} wildcards")
     folded = pattern if cased else pattern.lower()
     segments = tuple(folded.split("*"))
     segments = (segments[0], *(part for part in segments[1:-1] if part), *segments[-1:]) if segments[1:] else segments
