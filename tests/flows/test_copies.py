@@ -74,7 +74,7 @@ def content(ledger):
 def test_a_copy_follows_verifies_and_becomes_an_installation(place, where, tmp_path, caplog):
     """Whatever the place: what is received is there a step later, and a new installation is made of it."""
     place.receive(*[f"line {n}" for n in range(50)])
-    copies.add("offsite", *where, by="admin", at=place.clock.now())
+    copies.add(place.data, "offsite", *where, by="admin", at=place.clock.now())
     following = copies.Following(place.data, place.clock)
     following.step()
     place.receive("one more")
@@ -101,7 +101,7 @@ def test_a_copy_that_fails_is_told_when_it_is_behind_and_when_it_has_caught_up(p
     folder = tmp_path / "mount"
     folder.mkdir()
     place.receive("a")
-    copies.add("disk", "folder", {"path": str(folder)}, by="admin", at=place.clock.now())
+    copies.add(place.data, "disk", "folder", {"path": str(folder)}, by="admin", at=place.clock.now())
     following = copies.Following(place.data, place.clock)
     following.step()
     folder.rename(tmp_path / "away")
@@ -133,7 +133,7 @@ def test_damage_is_told_at_once_and_restoring_it_is_refused(place, tmp_path):
     place.receive("a", "b")
     shutil.copytree(place.data.ledger, tmp_path / "earlier")
     place.receive("c")
-    copies.add("disk", "folder", {"path": str(folder)}, by="admin", at=place.clock.now())
+    copies.add(place.data, "disk", "folder", {"path": str(folder)}, by="admin", at=place.clock.now())
     copies.Following(place.data, place.clock).step()
     (part,) = [one for one in (folder / "shard-0000/tail").rglob("*") if one.is_file()]
     data = bytearray(part.read_bytes())
@@ -170,7 +170,7 @@ def test_damage_is_told_at_once_and_restoring_it_is_refused(place, tmp_path):
 def test_places_that_make_no_sense_are_refused(place, kind, config, what):
     """With the mend, before anything is stored."""
     with pytest.raises(ConfigError, match=what):
-        copies.add("x", kind, config, by="admin", at=1)
+        copies.add(place.data, "x", kind, config, by="admin", at=1)
     assert queries.copies() == ()
 
 
@@ -187,7 +187,7 @@ def test_the_command_restores_into_an_empty_folder_and_compares_the_root(place, 
     folder = tmp_path / "copy"
     folder.mkdir()
     place.receive("a", "b")
-    copies.add("disk", "folder", {"path": str(folder)}, by="admin", at=place.clock.now())
+    copies.add(place.data, "disk", "folder", {"path": str(folder)}, by="admin", at=place.clock.now())
     copies.Following(place.data, place.clock).step()
     root = fingerprint(open_root_public(place.data.keys).key)
     for stated, code in (("00" * 32, 2), (root, 0)):
@@ -205,3 +205,9 @@ def test_the_command_restores_into_an_empty_folder_and_compares_the_root(place, 
         assert (fresh / "ledger/shard-0000/head").exists() == (code == 0)
     assert content(tmp_path / "fresh-0/ledger") == content(place.data.ledger)
     assert "keys/log.key is not here" in done.stderr
+
+
+def test_a_copy_inside_of_the_installation_is_refused(place):
+    """It would be lost with it, and grow with itself."""
+    with pytest.raises(ConfigError, match="saves nothing"):
+        copies.add(place.data, "x", "folder", {"path": str(place.data.run)}, by="admin", at=1)

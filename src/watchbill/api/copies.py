@@ -10,6 +10,7 @@ from watchbill.api import fields
 from watchbill.api.auth import Request, now
 from watchbill.api.operation import Topic
 from watchbill.flows import copies as flow
+from watchbill.flows import installation
 from watchbill.state.copies import actions, queries
 from watchbill.state.copies.values import CopyView
 
@@ -35,7 +36,7 @@ def list_copies(request: Request) -> tuple[CopyView, ...]:
 @topic.post("/copies", needs="copies.write")
 def add_copy(request: Request, body: AddCopy) -> CopyView:
     """Add a place, which is written to and read from once; then it is kept up to date."""
-    flow.add(body.name, body.kind, body.config, by=request.auth.email, at=now())
+    flow.add(installation.data(), body.name, body.kind, body.config, by=request.auth.email, at=now())
     return queries.copy(body.name.strip())
 
 

@@ -74,7 +74,7 @@ def add(data: DataDir, name: str, folder: str, bucket: str, endpoint: str, regio
     from watchbill.flows import copies as flow
 
     kind, config = _asked(folder, bucket, endpoint, region, access_key_id)
-    flow.add(name, kind, config, by=actor(), at=CLOCK.now())
+    flow.add(data, name, kind, config, by=actor(), at=CLOCK.now())
     click.echo(f"{name} is added: the worker copies to it within seconds. See: watchbill copies")
 
 

@@ -25,9 +25,12 @@ log = logging.getLogger(__name__)
 SECONDS = 10.0
 
 
-def add(name: str, kind: str, config: Mapping[str, str], *, by: str, at: int) -> None:
+def add(data: DataDir, name: str, kind: str, config: Mapping[str, str], *, by: str, at: int) -> None:
     """Add a place, after it was written to and read from once. Raises ConfigError with what the place answers."""
     known = stores.checked(kind, config)
+    if kind == "folder" and Path(known["path"]).resolve().is_relative_to(data.root):
+        mend = "name a folder on another disk, or on another machine"
+        raise ConfigError("a copy inside of what it is a copy of saves nothing", mend=mend)
     store = stores.open_store(kind, known)
     probe = ".watchbill-probe"
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -50,16 +51,17 @@ def compact(
     shard: int,
     *,
     now: int | None = None,
+    patience: float = 30.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Packed]:
     """Pack the closed volumes of a shard that are not packed yet, and delete what signed entries name.
 
     Where an older version has written, packing waits for a day after the first call with a time ``now`` (nanoseconds), so
     that one can go back to that version; deleting does not wait. ``progress`` is called with (volumes done, volumes to do). Raises LedgerError where a volume is damaged (it is left as it is), or with ``retry``
-    while another process does the same; OSError when the disk refuses.
+    if another process does the same for longer than ``patience`` seconds; OSError when the disk refuses.
     """
     path = shard_path(ledger, shard)
-    with _locked(path):
+    with _locked(path, patience):
         todo = _plan(path, shard, pack=now is None or _may_pack(path, now))
         found = []
         for number, task in enumerate(todo.volumes):
@@ -77,7 +79,7 @@ def unpack(ledger: Path, shard: int, now: int) -> tuple[list[Packed], list[int]]
     not read those. Raises as ``compact`` does.
     """
     path = shard_path(ledger, shard)
-    with _locked(path):
+    with _locked(path, 30.0):
         durable.replace(path / _SINCE, b"%d\n" % now)
         plan = _plan(path, shard, pack=True, packed=True)
         found, left = [], []
@@ -111,17 +113,28 @@ def pending(ledger: Path, shard: int) -> int:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, patience: float) -> Iterator[None]:
+    """Hold the lock of those who rewrite volumes; waits ``patience`` seconds for another one to be done."""
+    until = time.monotonic() + patience
     lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while not _try_lock(lock):
+            if time.monotonic() >= until:
+                raise LedgerError("another process packs this shard", place=Place(str(path)), retry=True)
+            time.sleep(0.2)
         for aside in (path / "events").glob(f"*{_ASIDE}"):  # of a process that was killed
             aside.unlink()
         yield
-    except BlockingIOError:
-        raise LedgerError("another process packs this shard", place=Place(str(path)), retry=True) from None
     finally:
         os.close(lock)
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class _Task(NamedTuple):

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 
 from watchbill.core.errors import WatchbillError
 from watchbill.flows import copies as flow
+from watchbill.flows import installation
 from watchbill.flows.ledger_state import states
 from watchbill.state.copies import actions, queries
 from watchbill.web.access import actor, needs, now
@@ -61,7 +62,7 @@ def add(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
         try:
-            flow.add(said["name"], said["kind"], form.config, by=actor(request).email, at=now())
+            flow.add(installation.data(), said["name"], said["kind"], form.config, by=actor(request).email, at=now())
         except WatchbillError as error:
             form.add_error(None, str(error))
         else:
