@@ -57,10 +57,13 @@ verifier: $(VENV)/base ## write the auditor's verifier as one file, dist/watchbi
 bench-ledger: $(VENV)/dev ## figures of the ledger alone
 	$(BIN)/python -m benchmarks.ledger
 
+bench-detect: $(VENV)/dev ## figures: detection beside orjson parsing, a naive matcher and rsigma
+	$(BIN)/python -m benchmarks detect
+
 docs: $(VENV)/dev ## write the reference pages from the code
 	$(BIN)/python docs/reference.py
 
 lock: $(VENV)/uv ## pin the dependencies anew
 	UV=$(BIN)/uv sh requirements/compile.sh
 
-.PHONY: help venv up demo test torture lint types bench bench-ledger docs lock verifier
+.PHONY: help venv up demo test torture lint types bench bench-detect bench-ledger docs lock verifier

@@ -1,32 +1,84 @@
-"""Matching and correlation, beside orjson parsing (and discarding) the same events as JSON in the same run.
+"""Matching and correlation, beside orjson parsing (and discarding) the same records in the same run.
 
-Our own rules run on a plausible mix of our own sources. With the third-party data beside the checkout, the SigmaHQ
-collection also runs on process creations of which every command line is new.
+Our own rules run on a plausible mix of our own sources, as parsed events. With the third-party data beside the checkout,
+the SigmaHQ collection runs on raw Windows records, every value of which is made new: all kinds mixed, and process
+creations alone; in one process and in two; with twice the rules; and naively, one condition after the other. rsigma runs
+on the same records where it is installed.
 """
 
 from __future__ import annotations
 
+import gc
+import json
 import random
+import resource
+import shutil
+import subprocess
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import orjson
 
 from benchmarks.path import lines
 from watchbill.core.clock import SystemClock
 from watchbill.core.values import Criticality
 from watchbill.engine.catalog import Catalog
-from watchbill.engine.detect import Detector, load_rules
+from watchbill.engine.detect import Detector, Rule, load_rules
+from watchbill.engine.detect.conditions import Expression, Not
+from watchbill.engine.detect.jsonmatch import JsonMatcher
+from watchbill.engine.detect.match import EventColumns
+from watchbill.engine.detect.parallel import Pool, Task, shape_of
+from watchbill.engine.detect.predicates import Atom
+from watchbill.engine.detect.verify import compile_check
 from watchbill.engine.normalise import Normaliser
 from watchbill.ledger import SourceFacts, StoredRecord
-from watchbill.sdk import Event, LogSource
+from watchbill.sdk import Event
+from watchbill.sdk.shapes import Shape
 
 BATCH = 2_000
-SIGMAHQ = Path(__file__).resolve().parents[2] / "shared" / "data" / "sigma" / "rules_tree"
+RECORDS = 60_000
+WARM = 24_000
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+#: The place of the flat form (NXLog's, Azure Monitor's) among the shapes of the Windows parser.
+FLAT = 5
+#: Fields whose values are few in life, too.
+_FEW = {
+    "IntegrityLevel", "Channel", "EventID", "Company", "Product", "Description", "OriginalFileName", "FileVersion",
+    "Hostname", "SourceName", "Message", "EventType", "ObjectType", "OperationType", "Keywords", "LogonType", "Protocol",
+    "Signed", "Signature", "SignatureStatus", "Status", "AccessMask", "AccessList", "Provider", "ProviderGuid", "Severity",
+    "Category", "SourceModuleName", "SourceModuleType", "AccountType", "Initiated", "host", "tags", "@version",
+}  # fmt: skip
 
 
 def main() -> None:
+    live()
+    if not (DATA / "sigma").is_dir():
+        print("the third-party data (../shared/data) is not on this machine: no figures for the SigmaHQ collection")
+        return
+    files = sorted((DATA / "sigma" / "rules_tree").glob("rules*/**/*.yml"))
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "rules"
+        rules = loading(files, cache)
+        shape = shape_of("watchbill.content", "windows", FLAT)
+        mixed, creations = corpora()
+        for title, raws in (("mixed", mixed), ("process creations", creations)):
+            one = offline(f"SigmaHQ, raw records, {title}, every value new", rules, shape, raws)
+            two = both(Task(tuple(map(str, files)), "watchbill.content", "windows", FLAT, cache=str(cache)), raws)
+            print(f"  two processes: {two:.2f} times one, by the clock")
+            doubled = offline("  the same with twice the rules", rules + twins(rules), shape, raws)
+            print(f"  twice the rules cost {doubled / one - 1:+.0%}")
+            naive(rules, shape, raws[:200], raws)
+        rsigma(mixed)
+    print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB with all corpora")
+
+
+def live() -> None:
+    """Our own rules on parsed events."""
     catalog = Catalog.load("watchbill.content")
     facts = SourceFacts(1, "bench", "syslog-tcp", {})
     now = time.time_ns()
@@ -41,11 +93,6 @@ def main() -> None:
     for place, event in enumerate(failures):
         event.position, event.ocsf["src_endpoint.ip"] = place, "198.51.100.9"
     compare("the same, failed logins of one address only", Detector(ours, _medium), failures)
-    if SIGMAHQ.is_dir():
-        start = time.process_time()
-        collection = load_rules(SIGMAHQ.glob("rules*/**/*.yml"))
-        print(f"load {len(collection.rules)} SigmaHQ rules: {time.process_time() - start:.1f} s")
-        compare("SigmaHQ, process creations, every value new", Detector(collection, _medium), process_creations(20_000))
 
 
 def compare(title: str, detector: Detector, events: Sequence[Event]) -> None:
@@ -55,8 +102,8 @@ def compare(title: str, detector: Detector, events: Sequence[Event]) -> None:
     batches = [events[start : start + BATCH] for start in range(BATCH, len(events), BATCH)]
     count = len(events) - BATCH
     found = 0
-    matched = []
-    parsing = min(_seconds(lambda: [orjson.loads(raw) for raw in raws[BATCH:]]) for _ in range(3))
+    matched: list[Any] = []
+    parsing = min(_parsing(raws[BATCH:]) for _ in range(3))
     matching = _seconds(lambda: matched.extend(map(detector.match, batches)))
 
     def feed() -> None:
@@ -72,28 +119,162 @@ def compare(title: str, detector: Detector, events: Sequence[Event]) -> None:
     print(f"  match+feed is {parsing / (matching + feeding):.2f} of orjson parsing")
 
 
-def process_creations(count: int) -> list[Event]:
-    """Windows process creations with about twenty fields, as Sysmon writes them, none like the other."""
+def loading(files: Sequence[Path], cache: Path) -> tuple[Rule, ...]:
+    """Load the collection without and with its cache."""
+    for title in ("cold", "from the cache"):
+        start = time.process_time()
+        rules = load_rules(files, cache=cache).rules
+        print(f"load {len(rules)} SigmaHQ rules, {title}: {time.process_time() - start:.2f} s of CPU")
+    return rules
+
+
+def offline(title: str, rules: Sequence[Rule], shape: Shape, raws: Sequence[bytes]) -> float:
+    """Print what matching raw records costs in one process; returns the seconds of CPU for each second of parsing."""
+    matcher = JsonMatcher(rules, shape)
+    batches = _batches(raws)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        warm = WARM // BATCH
+        warming = _seconds(lambda: [matcher.match(batch) for batch in batches[:warm]])
+        matching = parsing = 0.0
+        found = 0
+        for batch in batches[warm:]:  # in turns, so that both see the machine in the same mood
+            start = time.process_time()
+            found += len(matcher.match(batch).matches)
+            matching += time.process_time() - start
+            parsing += _parsing(batch)
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    count = len(raws) - WARM
+    print(f"{title}: {found / count:.2f} matches an event")
+    print(f"  orjson parse {parsing / count * 1e6:8.2f} µs an event")
+    print(f"  match        {matching / count * 1e6:8.2f} µs an event: {parsing / matching:.3f} of orjson parsing")
+    print(f"  (the first {WARM} events, plans made meanwhile: {warming / WARM * 1e6:.2f} µs an event)")
+    return matching / parsing
+
+
+def both(task: Task, raws: Sequence[bytes]) -> float:
+    """How many times as fast two workers are as one, by the clock, once they are warm."""
+    batches = _batches(raws)
+    warm = 2 * WARM // BATCH
+    times = []
+    for count in (1, 2):
+        with Pool(task, count) as pool:
+            for _ in pool.match(batches[:warm]):
+                pass
+            start = time.perf_counter()
+            for _ in pool.match(batches):
+                pass
+            times.append(time.perf_counter() - start)
+    return times[0] / times[1]
+
+
+def naive(rules: Sequence[Rule], shape: Shape, few: Sequence[bytes], raws: Sequence[bytes]) -> None:
+    """One rule after the other, one condition after the other, on events already decoded."""
+    read = [found for raw in few if (found := shape.read(json.loads(raw)))]
+    chosen = [rule for rule in rules if rule.expression is not None]
+    checks = [(rule.route, compile_check(rule.expression)) for rule in chosen if rule.expression]
+    start = time.process_time()
+    for kind, native in read:
+        columns = EventColumns([Event(0, {}, native, "", logsource=kind.logsource)])
+        for route, check in checks:
+            if route.takes(kind.logsource, 0):
+                check(columns, 0)
+    spent = (time.process_time() - start) / len(read)
+    print(f"  naively      {spent * 1e6:8.0f} µs an event: {_parsing(raws) / len(raws) / spent:.5f} of orjson parsing")
+
+
+def twins(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """As many rules once more, whose texts are like the others' but for a letter."""
+    return tuple(
+        msgspec.structs.replace(rule, name=f"{rule.name}-twin", expression=_twin(rule.expression))
+        for rule in rules
+        if rule.expression is not None
+    )
+
+
+def _twin(expression: Expression) -> Expression:
+    if isinstance(expression, Not):
+        return Not(_twin(expression.item))
+    if not isinstance(expression, Atom):
+        return type(expression)(tuple(map(_twin, expression.items)))
+    predicate = expression.predicate
+    if predicate.kind not in {"contains", "startswith", "endswith"} or len(predicate.argument) < 5:
+        return expression
+    longer = f"{predicate.argument[:3]}q{predicate.argument[3:]}"
+    return msgspec.structs.replace(expression, predicate=msgspec.structs.replace(predicate, argument=longer))
+
+
+def corpora() -> tuple[list[bytes], list[bytes]]:
+    """Windows records of the public attack recordings: all of them, and the process creations."""
+    records = []
+    for path in sorted((DATA / "otrf_security_datasets").rglob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                for line in archive.read(name).splitlines():
+                    try:
+                        record = orjson.loads(line)
+                    except ValueError:
+                        continue
+                    if isinstance(record, dict) and "Channel" in record and "EventID" in record:
+                        records.append(record)
+    creations = [one for one in records if one["EventID"] == 1 and "Sysmon" in one["Channel"]]
+    random.Random(3).shuffle(records)
+    return renewed(records), renewed(creations)
+
+
+def renewed(records: Sequence[dict[str, Any]]) -> list[bytes]:
+    """So many records, of which each value of many is like no other: a token is put into it."""
     chance = random.Random(7)
-    source = LogSource("windows", "sysmon", "process_creation")
     made = []
-    for place in range(count):
-        token = f"{chance.getrandbits(64):016x}"
-        image = f"C:\\Program Files\\{token[:6]}\\{chance.choice(('svchost', 'app', 'cmd', 'agent'))}.exe"
-        fields = {
-            "EventID": 1, "Channel": "Microsoft-Windows-Sysmon/Operational", "Image": image, "ProcessId": place,
-            "CommandLine": f'"{image}" --run {token} /q C:\\Data\\{token[4:9]}.dat', "User": f"CORP\\u{place % 900}",
-            "ParentImage": f"C:\\Windows\\System32\\{token[:3]}.exe", "ParentCommandLine": f"{token} -k netsvcs",
-            "CurrentDirectory": f"C:\\Users\\u{place % 900}\\", "IntegrityLevel": "Medium", "Company": "Example",
-            "OriginalFileName": "app.exe", "Description": f"Agent {token[:2]}", "Product": "Agent",
-            "Hashes": f"MD5={token}{token},IMPHASH={token[::-1]}{token}", "LogonId": f"0x{token[:6]}",
-            "ProcessGuid": f"{{{token}}}", "ParentProcessGuid": f"{{{token[::-1]}}}", "FileVersion": "1.2.3",
-            "UtcTime": "2026-03-04 10:00:00.000",
-        }  # fmt: skip
-        made.append(
-            Event(0, {}, fields, "", time=place * 10**6 + 1, logsource=source, host=f"pc-{place % 50}", position=place)
-        )
-    return made
+    while len(made) < RECORDS:
+        for record in records:
+            token = f"{chance.getrandbits(40):010x}"
+            made.append(orjson.dumps({name: _new(name, value, token) for name, value in record.items()}))
+    return made[:RECORDS]
+
+
+def _new(name: str, value: Any, token: str) -> Any:
+    if not isinstance(value, str) or name in _FEW or len(value) < 4 or value.startswith(("%%", "0x", "S-")):
+        return value
+    if name in {"CommandLine", "ParentCommandLine", "ScriptBlockText", "Payload"}:
+        return f"{value} {token}"
+    folder, backslash, last = value.rpartition("\\")
+    return f"{folder}\\{token}\\{last}" if backslash else f"{value}{token[:6]}"
+
+
+def rsigma(raws: Sequence[bytes]) -> None:
+    """What the Rust engine takes for the same records, where it is installed."""
+    program = shutil.which("rsigma")
+    if program is None:
+        print("rsigma is not installed: no figure")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        records = Path(folder) / "records.jsonl"
+        records.write_bytes(b"\n".join(raws) + b"\n")
+        command = [program, "eval", "-r", str(DATA / "sigma" / "rules_tree" / "rules" / "windows"), "-e", f"@{records}"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, timeout=600)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        print(f"rsigma ended with {done.returncode}: {done.stderr[-200:]!r}")
+        return
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"rsigma, the same records: {spent / len(raws) * 1e6:.2f} µs of CPU an event, its start included")
+
+
+def _batches(raws: Sequence[bytes]) -> list[Sequence[bytes]]:
+    return [raws[start : start + BATCH] for start in range(0, len(raws), BATCH)]
+
+
+def _parsing(raws: Sequence[bytes]) -> float:
+    start = time.process_time()
+    for raw in raws:
+        orjson.loads(raw)
+    return time.process_time() - start
 
 
 def _seconds(work: Callable[[], object]) -> float:
