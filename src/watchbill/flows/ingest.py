@@ -62,7 +62,7 @@ _STATISTICS = "statistics"
 _STATISTICS_EVERY = SECOND
 _TICK_EVERY = SECOND
 _INVENTORY_SECONDS = 2.0
-_RULES_SECONDS = 1.0
+_RULES_SECONDS = 2.0
 _STATUS_SECONDS = 5.0
 #: How often rules are loaded anew when they change while that is done.
 _TRIES = 5
