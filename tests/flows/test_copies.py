@@ -132,12 +132,12 @@ def test_damage_is_told_at_once_and_restoring_it_is_refused(place, tmp_path):
     folder.mkdir()
     place.receive("a", "b")
     shutil.copytree(place.data.ledger, tmp_path / "earlier")
-    place.receive("c")
+    place.receive("the third record")
     copies.add(place.data, "disk", "folder", {"path": str(folder)}, by="admin", at=place.clock.now())
     copies.Following(place.data, place.clock).step()
     (part,) = [one for one in (folder / "shard-0000/tail").rglob("*") if one.is_file()]
     data = bytearray(part.read_bytes())
-    data[data.rindex(b"c")] ^= 1
+    data[data.index(b"third")] ^= 1
     good = part.read_bytes()
     part.write_bytes(data)
     report = copies.verify(place.data, place.clock, "disk", by="auditor")
