@@ -1,4 +1,5 @@
-"""Receiving by TCP, UDP and file, beside bare receive loops of the same run: lines per second and CPU of the process.
+"""Receiving by TCP, TLS, RELP, HTTP push, UDP and file, beside bare receive loops of the same run: lines per second and
+CPU of the process.
 
 python benchmarks/receive.py [LINES]
 """
@@ -9,15 +10,20 @@ import multiprocessing
 import os
 import resource
 import socket
+import ssl
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+import httpx
+
 from watchbill.core.clock import SystemClock
-from watchbill.core.config import CollectConfig, Config, FileConfig, SyslogConfig
+from watchbill.core.config import CollectConfig, Config, FileConfig, PushConfig, SyslogConfig
 from watchbill.core.paths import DataDir
+from watchbill.engine.collect.certificates import Authority
+from watchbill.engine.collect.push import PushToken, digest_of, write_tokens
 from watchbill.flows.receive import run
 from watchbill.ledger import Reader
 
@@ -38,6 +44,53 @@ def free_port(kind: socket.SocketKind) -> int:
 def send_tcp(port: int, payload: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port)) as sock:
         sock.sendall(payload)
+
+
+def send_tls(port: int, payload: bytes, folder: str) -> None:
+    context = ssl.create_default_context(cafile=f"{folder}/ca.pem")
+    context.load_cert_chain(f"{folder}/client.pem")
+    plain = socket.create_connection(("127.0.0.1", port))
+    with context.wrap_socket(plain, server_hostname="localhost") as sock:
+        sock.sendall(payload)
+
+
+def send_relp(port: int, records: list[bytes]) -> None:
+    """All frames at once; the answers are read along."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        left = len(records) + 4  # lines: the answer to "open" has four
+        frames = [b"1 open 14 relp_version=0\n"]
+        frames += [b"%d syslog %d %b\n" % (number, len(raw), raw) for number, raw in enumerate(records, 2)]
+        sender = threading.Thread(target=sock.sendall, args=(b"".join(frames),))
+        sender.start()
+        while left > 0:
+            left -= sock.recv(CHUNK).count(b"\n")
+        sender.join()
+
+
+def send_push(port: int, records: list[bytes]) -> None:
+    """One request of 1,000 lines after the other on four connections, as collectors do."""
+
+    def send(batches: list[bytes]) -> None:
+        with httpx.Client(headers={"Authorization": "Bearer wbp_x"}, trust_env=False) as client:
+            for body in batches:
+                assert client.post(f"http://127.0.0.1:{port}/ingest", content=body).status_code == 200
+
+    bodies = [b"\n".join(records[at : at + 1_000]) for at in range(0, len(records), 1_000)]
+    threads = [threading.Thread(target=send, args=(bodies[first::4],)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def certificates(data: DataDir) -> str:
+    """A server's certificate, and a client's with its key in one file."""
+    authority, now = Authority(data.receivers), SystemClock().now()
+    authority.create(now)
+    authority.server(["localhost"], now)
+    certificate, key, _ = authority.client("bench", now)
+    (authority.folder / "client.pem").write_bytes(certificate + key)
+    return str(authority.folder)
 
 
 def bare_tcp(payload: bytes, count: int) -> float:
@@ -94,7 +147,8 @@ class Receiving:
         self.process = multiprocessing.Process(target=self._run, args=(config,))
         self.process.start()
         self.reader = Reader(self.data.ledger, 0)
-        ports = [config.syslog.tcp_port, config.syslog.udp_port]
+        syslog = config.syslog
+        ports = [syslog.tcp_port, syslog.udp_port, syslog.tls_port, syslog.relp_port, config.push.port]
         while any(ports) and not (self.data.run / "collect-status.json").exists():
             time.sleep(0.05)
         time.sleep(0.3)
@@ -108,10 +162,10 @@ class Receiving:
         used = resource.getrusage(resource.RUSAGE_SELF)
         (self.data.root / "cpu").write_text(f"{used.ru_utime + used.ru_stime} {used.ru_maxrss}")
 
-    def wait_for(self, head: int, patience: float = 120) -> float:
+    def wait_for(self, head: int, patience: float = 2.0) -> float:
         """Seconds until the ledger's durable head is there, or stands still."""
         begun, last, moved = time.perf_counter(), -1, time.perf_counter()
-        while (now := self.reader.head()) < head and time.perf_counter() - moved < min(patience, 2.0):
+        while (now := self.reader.head()) < head and time.perf_counter() - moved < patience:
             if now != last:
                 last, moved = now, time.perf_counter()
             time.sleep(0.005)
@@ -142,6 +196,26 @@ def main(count: int = 300_000) -> None:
         report("TCP", count, took, cpu, memory, bare)
 
         few = records[: count // 3]
+        for name, config, send in (
+            ("TLS", lambda port: {"syslog": SyslogConfig(tcp_port=0, udp_port=0, tls_port=port)}, send_tls),
+            ("RELP", lambda port: {"syslog": SyslogConfig(tcp_port=0, udp_port=0, relp_port=port)}, send_relp),
+            (
+                "push",
+                lambda port: {"syslog": SyslogConfig(tcp_port=0, udp_port=0), "push": PushConfig(port=port)},
+                send_push,
+            ),
+        ):
+            data, port = DataDir(root / name).create(), free_port(socket.SOCK_STREAM)
+            arguments = (b"\n".join(few) + b"\n", certificates(data)) if name == "TLS" else (few,)
+            write_tokens(data.receivers / "tokens.json", [PushToken(1, "bench", digest_of("wbp_x"))])
+            here = Receiving(root / name, Config(**config(port), **quiet))
+            sender = multiprocessing.Process(target=send, args=(port, *arguments))
+            sender.start()
+            took = here.wait_for(len(few), patience=20)
+            sender.join()
+            cpu, memory = here.end()
+            report(name, len(few), took, cpu, memory, bare)
+
         bare = bare_udp(few)
         port = free_port(socket.SOCK_DGRAM)
         udp = Receiving(root / "udp", Config(syslog=SyslogConfig(tcp_port=0, udp_port=port), **quiet))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import signal
@@ -196,7 +195,7 @@ def test_relp_loses_nothing(receiving, rsyslog, tmp_path):
     assert here.end() == 0
 
 
-@pytest.mark.parametrize("way", ["hec", "otlp", "stream"])
+@pytest.mark.parametrize("way", ["hec", "stream"])
 def test_push_loses_nothing(receiving, tmp_path, way):
     """Batches are sent again until they are answered, while the receiver is killed: whatever was answered is in the
     ledger, and a numbered stream is there exactly once.
@@ -250,16 +249,9 @@ def _hec(number):
     return "/services/collector", "application/json", b"\n".join(records), records
 
 
-def _otlp(number):
-    bodies = [f"record {n}" for n in range(number, number + 50)]
-    logs = [{"body": {"stringValue": body}} for body in bodies]
-    sent = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": logs}]}]})
-    return "/v1/logs", "application/json", sent.encode(), [b'{"Body":"%b"}' % body.encode() for body in bodies]
-
-
 def _stream(number):
     records = [b'{"record":%d}' % n for n in range(number, number + 50)]
     return f"/ingest?stream=app&sequence={number}", "application/x-ndjson", b"\n".join(records), records
 
 
-BATCHES = {"hec": _hec, "otlp": _otlp, "stream": _stream}
+BATCHES = {"hec": _hec, "stream": _stream}
