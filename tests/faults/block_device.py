@@ -151,7 +151,9 @@ class Recorded:
             with mounted(disk.path, folder / "live") as live:
                 self.before, start = bytes(disk.content), len(disk.log)
                 self.acknowledged: list[tuple[int, int]] = []  # (blocks written at least, records)
-                with subprocess.Popen(command(live, seed, rounds), stdout=subprocess.PIPE) as child:
+                with subprocess.Popen(
+                    command(live, seed, rounds), stdout=subprocess.PIPE, start_new_session=True
+                ) as child:
                     for line in child.stdout:
                         if line[:1].isdigit():
                             self.acknowledged.append((len(disk.log) - start, int(line)))

@@ -37,7 +37,7 @@ def trace(command: list[str], log: Path, *inject: str) -> subprocess.CompletedPr
     faults = [argument for fault in inject for argument in ("-e", f"inject={fault}")]
     return subprocess.run(
         ["strace", "-qq", "-xx", "-s", "99999999", "-e", "signal=none", "-e", f"trace={CALLS}", *faults, "-o", log, *command],
-        capture_output=True, check=False, timeout=120,
+        capture_output=True, check=False, timeout=120, start_new_session=True,
     )  # fmt: skip
 
 

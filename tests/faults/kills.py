@@ -23,7 +23,7 @@ def kills(folder: Path, times: int, chance: random.Random, seed: int = 1) -> Ite
     """Kill a writer ``times`` times; gives the seconds that each restart took. Raises AssertionError."""
     ledger, keys = folder / "ledger", folder / "keys"
     for number in range(1, times + 1):
-        with subprocess.Popen(command(folder, seed, ENDLESS), stdout=subprocess.PIPE) as child:
+        with subprocess.Popen(command(folder, seed, ENDLESS), stdout=subprocess.PIPE, start_new_session=True) as child:
             said = child.stdout.readline() + child.stdout.readline()
             time.sleep(chance.random() * 0.05)
             child.kill()

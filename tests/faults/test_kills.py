@@ -9,4 +9,4 @@ from kills import kills
 
 def test_killed_at_random_points_nothing_acknowledged_is_lost(tmp_path):
     """Each restart takes less than 5 s and finds every acknowledged record; in the end all of it verifies."""
-    assert len(list(kills(tmp_path, 12, random.Random(4)))) == 12
+    assert len(list(kills(tmp_path, 8, random.Random(4)))) == 8
