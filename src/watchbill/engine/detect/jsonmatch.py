@@ -224,11 +224,17 @@ class _Route:
     def judge(self, raws: Sequence[bytes]) -> tuple[list[Names], list[int]]:
         """The rules that each record matches, and the places of records that have to be read plainly."""
         assert self.program is not None  # noqa: S101 - the caller has looked
+        if not self.fields:  # only keywords are left, which are looked for in the records as they are
+            columns = _JsonColumns(self, raws, {})
+            names = self.program.run(columns, len(raws))
+            for at in columns.refused:
+                names[at] = ()
+            return names, sorted(columns.refused)
         read, unread = self._narrow.read(raws)
         skipped = set(unread)
         places = [at for at in range(len(raws)) if at not in skipped]
         columns = _JsonColumns(self, [raws[at] for at in places] if unread else raws, self._narrow.columns(read))
-        names: list[Names] = [()] * len(raws)
+        names = [()] * len(raws)
         for at, matched in zip(places, self.program.run(columns, len(read)), strict=True):
             names[at] = matched
         refused = [places[at] for at in columns.refused]

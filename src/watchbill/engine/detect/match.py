@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import repeat
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from watchbill.engine.detect.fields import lookup, nested
@@ -28,6 +29,10 @@ class Match(NamedTuple):
     at: int
 
 
+_PLACE = itemgetter(1)
+_MATCH: Callable[[tuple[str, int]], Match] = partial(tuple.__new__, Match)  # Match(*one), but in C
+
+
 class Matcher:
     """Sorts a batch by kind of event and runs the program of each kind, compiled when it is first needed."""
 
@@ -40,15 +45,15 @@ class Matcher:
         kinds: dict[tuple[LogSource, int], list[int]] = defaultdict(list)
         for index, kind in enumerate(map(_KIND, events)):
             kinds[kind].append(index)
-        found: list[tuple[int, str]] = []
+        found: list[tuple[str, int]] = []
         for kind, indexes in kinds.items():
             program = self._program(kind)
             if program is not None:
                 chosen = events if len(kinds) == 1 else [events[index] for index in indexes]
                 names = program.run(EventColumns(chosen), len(indexes))
-                found += [(index, name) for index, matched in zip(indexes, names, strict=True) for name in matched]
-        found.sort(key=_by_index)
-        return [Match(name, index) for index, name in found]
+                found += [(name, index) for index, matched in zip(indexes, names, strict=True) for name in matched]
+        found.sort(key=_PLACE)
+        return list(map(_MATCH, found))
 
     def _program(self, kind: tuple[LogSource, int]) -> Program | None:
         try:
@@ -113,7 +118,3 @@ def keys_of(values: list[Any]) -> list[Any]:
     if kinds <= _KEYS:
         return values
     return list(map(str if kinds == {int} else key_of, values))
-
-
-def _by_index(found: tuple[int, str]) -> int:
-    return found[0]
