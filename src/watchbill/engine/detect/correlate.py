@@ -211,7 +211,7 @@ class Correlator:
         names = [name for name in correlation.rules if matched.get(name)]
         for name in names:
             self._columns(rule, name, matched[name], wheres, entries)
-        if len(names) > 1 and not correlation.kind.startswith("temporal"):
+        if len(names) > 1 and not correlation.kind.startswith("temporal") and _overlap(matched, names):
             once = {(where, entry.key): (where, entry) for where, entry in zip(wheres, entries, strict=True)}
             wheres, entries = [where for where, _ in once.values()], [entry for _, entry in once.values()]
         for name, given in passed:
@@ -250,9 +250,8 @@ class Correlator:
             for entry, event in zip(made, events, strict=True):
                 entry.carried = {field: text_field(event, field) for field in fields}
         tiers = [entry.criticality for entry in made] if correlation.split else [None] * len(made)
-        keys = [
-            [text_field(event, correlation.field_of(name, field)) for event in events] for field in correlation.group_by
-        ]
+        asked = [correlation.field_of(name, field) for field in correlation.group_by]
+        keys = [[text_field(event, field) for event in events] for field in asked]
         wheres += zip(tiers, *keys, strict=True)
         entries += made
 
@@ -278,6 +277,12 @@ class Correlator:
             if user.name not in seen:
                 wanted.update(dict.fromkeys(self._fields_for(user.name, seen | {name})))
         return tuple(wanted)
+
+
+def _overlap(matched: Mapping[str, Sequence[tuple[Event, Entry]]], names: Sequence[str]) -> bool:
+    """Whether an event matched several of these rules."""
+    different = {id(event) for name in names for event, _ in matched[name]}
+    return len(different) < sum(len(matched[name]) for name in names)
 
 
 def _correlation(rule: Rule) -> Correlation:

@@ -85,7 +85,7 @@ def weight_of(event: Event) -> int:
     decide alone how often it counts. It is 0 only for a line that repeats what another told, which the normaliser
     found out (``attempts``).
     """
-    count = event.ocsf.get("count", 1)
+    count = event.ocsf.get("count")
     if type(count) is not int:
         return 1
     return min(max(count, 0 if "attempt" in event.native else 1), MOST_WEIGHT)
