@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from watchbill.core.clock import Clock
 from watchbill.engine.detect import Matcher, RuleSet
+from watchbill.engine.detect.jsonmatch import JsonMatcher
 from watchbill.engine.detect.why import matched_words
 from watchbill.engine.normalise import Normaliser
 from watchbill.engine.offline.batches import Batch
 from watchbill.engine.offline.sources import Source
 from watchbill.engine.offline.text import LONGEST
-from watchbill.sdk import Event, LogSource, Parser
+from watchbill.sdk import Event, LogSource, Parser, Shape
+
+#: Forms whose records are one JSON object each.
+_JSON_FORMS = frozenset({"evtx", "jsonl", "json"})
 
 
 class Found(msgspec.Struct, array_like=True):
@@ -78,6 +82,46 @@ class _From(NamedTuple):
     facts: dict[str, str]
 
 
+class _Raw:
+    """Looks at raw JSON records of one shape and chooses those that must be parsed: most need not be."""
+
+    def __init__(
+        self, parser: str, shape: Shape, matcher: JsonMatcher, needs: Callable[[LogSource, int | None], bool]
+    ) -> None:
+        self._parser = parser
+        self._shape = shape
+        self._matcher = matcher
+        self._needs = needs
+
+    def choose(self, raws: Sequence[bytes], tally: Tally) -> list[int]:
+        """The places of the records that meet a rule, may meet one for OCSF, or are not of the shape; the others are
+        counted here.
+        """
+        judged = self._matcher.match(raws)
+        chosen = {match.at for match in judged.matches} | set(judged.others)
+        for at, raw in enumerate(raws):
+            if at in chosen:
+                continue
+            record = _decoded(raw)
+            header = tuple(self._shape.at(record, path) for path in self._shape.header) if record is not None else ()
+            plain = bool(header) and not any(isinstance(value, (dict, list)) for value in header)
+            kind = self._shape.kind(header) if plain else None
+            if kind is None or self._needs(kind.logsource, kind.class_uid):
+                chosen.add(at)
+            else:
+                tally.records += 1
+                tally.kinds[self._parser, kind.logsource, kind.class_uid or 0] += 1
+        return sorted(chosen)
+
+
+def _decoded(raw: bytes) -> dict[str, Any] | None:
+    try:
+        record = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
 class Judge:
     """Judges the records of one file after the other. ``wanted`` are the names of the rules to be told of."""
 
@@ -92,6 +136,11 @@ class Judge:
         self._parser = parser
         self._timezone = timezone
         self._matcher = Matcher(ruleset.rules)
+        self._for_ocsf = [
+            rule.route for rule in ruleset.rules if rule.expression is not None and rule.route.class_uid is not None
+        ]
+        self._raw_matchers: dict[Shape, JsonMatcher] = {}
+        self._to_parse: dict[tuple[LogSource, int | None], bool] = {}
 
     def file(self, number: int, source: Source, batches: Iterator[Batch]) -> Iterator[tuple[Batch, list[Found], Tally]]:
         """Yield each batch with what was found in it, in order."""
@@ -100,15 +149,36 @@ class Judge:
         told = _From(1, source.name, "offline", facts)
         # A header without a year is of the year in which the file was written.
         received = source.modified if source.form == "lines" and source.modified else self._clock.now()
+        raw: _Raw | None = None
         for batch in batches:
-            records = [
-                (_Record(place, raw, 1, received, 0), told, number)
-                for raw, place in zip(batch.raws, batch.places, strict=True)
-            ]
-            events = normaliser.normalise(records)
+            if raw is None and batch.raws and source.form in _JSON_FORMS:
+                raw = self._raw(batch.raws[0])
             tally = Tally()
+            chosen = raw.choose(batch.raws, tally) if raw else range(len(batch.raws))
+            records = [(_Record(batch.places[at], batch.raws[at], 1, received, 0), told, number) for at in chosen]
+            events = normaliser.normalise(records)
             tally.see(events)
             yield batch, list(self._judged(events)), tally
+
+    def _raw(self, first: bytes) -> _Raw | None:
+        """How to look at raw records like this one, where a parser says it."""
+        record = _decoded(first)
+        for parser in self._parsers if record is not None and not self._parser else ():
+            for shape in parser.shapes:
+                if shape.read(record or {}) is not None:
+                    matcher = self._raw_matchers.get(shape)
+                    if matcher is None:
+                        matcher = self._raw_matchers[shape] = JsonMatcher(self._rules.values(), shape)
+                    return _Raw(parser.id, shape, matcher, self._needs_parsing)
+        return None
+
+    def _needs_parsing(self, source: LogSource, class_uid: int | None) -> bool:
+        """Whether rules for OCSF may be for such records: they need the parsed event."""
+        found = self._to_parse.get((source, class_uid))
+        if found is None:
+            found = any(class_uid is None or route.takes(source, class_uid) for route in self._for_ocsf)
+            self._to_parse[source, class_uid] = found
+        return found
 
     def _judged(self, events: Sequence[Event]) -> Iterator[Found]:
         met: dict[int, list[str]] = {}
