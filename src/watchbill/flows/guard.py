@@ -124,7 +124,7 @@ def guarding(data: DataDir, config: Config, clock: Clock):  # type: ignore[no-un
         yield
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(10)
 
 
 def _run(data: DataDir, config: Config, clock: Clock, stop: StopSignal) -> None:
