@@ -18,9 +18,9 @@ PARSERS = [
 ]
 
 
-def normalised(lines, *, now=NOW, name="test", **facts):
+def normalised(lines, *, now=NOW, name="test", transport="replay", **facts):
     """Events of raw records of one source, received at once; each call has a memory of its own."""
-    source = SourceFacts(1, name, "replay", facts)
+    source = SourceFacts(1, name, transport, facts)
     raws = [line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line for line in lines]
     records = [(StoredRecord(at, raw, 1, now, 0, at), source, 0) for at, raw in enumerate(raws)]
     return Normaliser(PARSERS, clock=FixedClock(now)).normalise(records)

@@ -19,7 +19,7 @@ SAMPLES = [
 @pytest.mark.parametrize(("parser", "sample"), SAMPLES)
 def test_a_sample_becomes_the_event_it_says(parser, sample):
     """A positive sample gives the named fields; a negative one is left to others."""
-    (event,) = normalised([sample.raw])
+    (event,) = normalised([sample.raw], transport="internal" if parser.internal else "replay")
     if sample.class_uid is None:
         assert event.parser != parser.id
         return
@@ -30,6 +30,16 @@ def test_a_sample_becomes_the_event_it_says(parser, sample):
         assert event.time == from_rfc3339(sample.time)
     if sample.host:
         assert event.host == event.ocsf["device.hostname"] == sample.host
+
+
+@pytest.mark.parametrize("transport", ["syslog-udp", "http", "file", "replay"])
+def test_nobody_else_speaks_in_watchbills_name(transport):
+    """A record that looks like one of ours, from a sender who even says so, is some JSON object."""
+    raw = '{"watchbill":1,"event":"ledger.damaged","at":1772618400000000000,"actor":"system","object":{"kind":"ledger","id":"0"},"detail":{}}'
+    (event,) = normalised([raw], transport=transport, name="watchbill", format="watchbill")
+    assert (event.parser, event.logsource.product) == ("json", "")
+    (event,) = normalised([raw], transport="internal")
+    assert event.parser == "watchbill"
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.id)

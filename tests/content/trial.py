@@ -44,7 +44,7 @@ def ruleset():
 def normalised(lines, *, format_id="", name="trial", received=RECEIVED, host=""):
     """Events of raw records of one source, received at once."""
     normaliser = Normaliser(catalog().parsers, clock=FixedClock(received))
-    source = Source(1, name, "file", {"format": format_id, "host": host})
+    source = Source(1, name, "trial", {"format": format_id, "host": host})
     records = [
         Record(at, line if isinstance(line, bytes) else line.encode(), 1, received) for at, line in enumerate(lines)
     ]

@@ -30,7 +30,7 @@ def try_rules(ruleset: RuleSet, parsers: Sequence[Parser]) -> Iterator[Trial]:
     for rule in ruleset.rules:
         for test in rule.tests:
             normaliser = Normaliser(parsers, clock=clock)
-            source = SourceFacts(1, "test", "replay", {"format": test.format})
+            source = SourceFacts(1, "test", "trial", {"format": test.format})
             now = clock.now()
             records = [
                 (StoredRecord(position, raw.encode(), 1, now, 0, position + 1), source, 0)

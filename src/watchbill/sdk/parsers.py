@@ -68,3 +68,5 @@ class Parser(NamedTuple):
     sniff: Callable[[str], bool] | None = None
     rank: int = 50
     shapes: tuple[Shape, ...] = ()
+    #: Asked only for sources of Watchbill itself, so that nobody else can speak in its name.
+    internal: bool = False

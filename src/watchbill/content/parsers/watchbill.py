@@ -75,6 +75,7 @@ PARSER = Parser(
     logsource=LogSource("watchbill", "self"),
     parse=parse,
     keys=(frozenset({"watchbill", "event"}),),
+    internal=True,
     rank=5,
     samples=(
         Sample(

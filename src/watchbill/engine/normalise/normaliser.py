@@ -57,6 +57,10 @@ class Source(Protocol):
     def facts(self) -> Mapping[str, str]: ...
 
 
+#: Transports that only Watchbill itself can use: its own sources, and records on which rules are tried.
+INTERNAL = frozenset({"internal", "trial"})
+
+
 class _Route:
     """What is worked out once for a source."""
 
@@ -70,7 +74,7 @@ class _Route:
         here = platform.node() if source.transport in {"file", "journald"} else ""
         self.host = facts.get("host") or here or facts.get("address", "")
         self.stamps = Stamps(zone(facts.get("timezone", timezone)))
-        self.parsers = router.preferred(self.format, source.name)
+        self.parsers = router.preferred(self.format, source.name, internal=source.transport in INTERNAL)
 
 
 class Normaliser:

@@ -18,7 +18,10 @@ class Router:
     """Candidates in this order: what the source is known to be, syslog tag, JSON keys, prefix, sniffing by rank."""
 
     def __init__(self, parsers: Iterable[Parser]) -> None:
-        ordered = sorted(parsers, key=lambda parser: (parser.rank, parser.id))
+        ranked = sorted(parsers, key=lambda parser: (parser.rank, parser.id))
+        self._internal = tuple(parser for parser in ranked if parser.internal)
+        # What Watchbill says of itself is believed of its own sources only: a sender could write the same.
+        ordered = [parser for parser in ranked if not parser.internal]
         self._by_id = {parser.id: parser for parser in ordered}
         self._apps: dict[str, tuple[Parser, ...]] = {}
         for parser in ordered:
@@ -29,11 +32,14 @@ class Router:
         self._prefix = tuple(prefix for prefix, _ in self._prefixes)
         self._sniffers = [(parser.sniff, parser) for parser in ordered if parser.sniff]
 
-    def preferred(self, format_id: str, name: str) -> tuple[Parser, ...]:
+    def preferred(self, format_id: str, name: str, *, internal: bool = False) -> tuple[Parser, ...]:
         """The parsers to ask first for a source: the one it is said to be, else those named in its path.
 
         Generic parsers take anything, so saying that a source is "syslog" or "json" must not cut off the others.
+        Parsers of Watchbill's own records are asked only for ``internal`` sources.
         """
+        if internal:
+            return (*self._internal, *self.preferred(format_id, name))
         said = self._by_id.get(format_id)
         if said is not None and said.rank < GENERIC_RANK:
             return (said,)
