@@ -6,6 +6,7 @@ It has no keys folder, so ours gets none either; and it reads neither witnesses 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import random
@@ -18,10 +19,12 @@ from test_deletions import carry_out, erasure, retention
 from test_tampering import BUNDLE_TAMPERINGS, SHARD, TAMPERINGS, flip, rewrite
 
 from watchbill.core.clock import SECOND
-from watchbill.ledger import export_bundle, frames, verify_bundle, verify_ledger
+from watchbill.ledger import export_bundle, frames, rotation, verify_bundle, verify_ledger
 from watchbill.ledger import writer as writer_module
 from watchbill.ledger.compaction import compact
-from watchbill.ledger.keys import fingerprint, open_root_public
+from watchbill.ledger.frames import Kind
+from watchbill.ledger.keys import fingerprint, open_private, open_root_public
+from watchbill.ledger.repair import repair
 
 HERE = Path(__file__).parent / "second_verifier"
 
@@ -34,7 +37,8 @@ def second(tmp_path_factory):
         pytest.skip("Go is not installed: apt-get install golang-go")
     # One build for all workers of a run: compiling Go's library anew takes longer than all of these tests.
     folder = tmp_path_factory.getbasetemp().parent
-    program = folder / "second_verifier"
+    sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.go")))
+    program = folder / f"second_verifier-{hashlib.sha256(sources).hexdigest()[:16]}"
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
     with (folder / "second_verifier.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -80,9 +84,7 @@ def test_both_find_flipped_bits_in_the_same_places(filled, second):
     """Bits of the volume (but for MACs, which need the tail's key) and of every file of the log."""
     chance = random.Random(5)
     (volume,) = filled.events()
-    data = volume.read_bytes()
-    with volume.open("rb") as file:
-        headers = list(frames.headers(file.fileno(), 0, len(data)))
+    data, headers = volume.read_bytes(), _frames(volume)
     macs = {at for header in headers for at in range(header.end - frames.MAC_SIZE, header.end)}
     places = [(volume, at) for at in chance.sample([at for at in range(len(data)) if at not in macs], 40)]
     for path in (one for one in (filled.ledger / SHARD / "log").rglob("*") if one.is_file()):
@@ -92,6 +94,11 @@ def test_both_find_flipped_bits_in_the_same_places(filled, second):
         agree(second, filled.ledger)
         flip(path, at, 4)
     assert agree(second, filled.ledger)["ok"]
+
+
+def _frames(path: Path) -> list[frames.Header]:
+    with path.open("rb") as file:
+        return list(frames.headers(file.fileno(), 0, path.stat().st_size))
 
 
 def _proven(path: Path) -> int:
@@ -139,6 +146,30 @@ def test_both_find_damage_in_what_is_packed(packed, second):
         agree(second, packed.ledger)
         flip(volume, at, 16)
     assert agree(second, packed.ledger)["ok"]
+
+
+def test_both_read_what_a_repair_declared_as_lost(packed, second):
+    """A damaged volume is set aside, its loss signed; the ledger is proven again, with the gap."""
+    volume = packed.events()[1]
+    group = next(one for one in _frames(volume) if one.kind == Kind.GROUP)
+    flip(volume, group.offset + frames.HEADER_SIZE + 40)
+    assert not agree(second, packed.ledger)["ok"]
+    assert sum(one.sealed for one in repair(packed.ledger, packed.keys, 0, packed.clock)) > 0
+    report = agree(second, packed.ledger)
+    assert report["ok"], report["findings"]
+
+
+def test_both_follow_keys_that_were_rotated(filled, second):
+    """The new key is named by the old one and by the root; the head is the new key's."""
+    rotation.apply(
+        filled.ledger, filled.keys,
+        rotation.sign_request(rotation.request(filled.ledger, filled.keys), open_private(filled.keys / "root.key", create=False)),
+    )  # fmt: skip
+    with filled.writer() as writer:
+        writer.append(writer.source("web-01", "syslog-udp"), [b"after"], filled.clock.now())
+        filled.clock.advance(SECOND)
+        writer.tick()
+    assert agree(second, filled.ledger)["ok"]
 
 
 @pytest.fixture

@@ -365,9 +365,7 @@ def blocks(segments: Sequence[Sealed], index: int) -> Iterator[bytes]:
     start, records, size = 0, 0, 0
     for at, segment in enumerate(segments):
         if at > start and (
-            records + segment.count > BLOCK_RECORDS
-            or size + segment.size > BLOCK_BYTES
-            or at - start >= BLOCK_SEGMENTS
+            records + segment.count > BLOCK_RECORDS or size + segment.size > BLOCK_BYTES or at - start >= BLOCK_SEGMENTS
         ):
             yield encode(index + start, segments[start:at])
             start, records, size = at, 0, 0

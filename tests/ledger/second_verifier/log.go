@@ -82,8 +82,8 @@ func (l *Log) read() {
 			l.manifest[index] = manifest
 			l.follows(where, manifest, before)
 			before = index
-		case "retention":
-			l.retention(where, raw)
+		case "retention", "incident":
+			l.retention(where, raw, kind.Kind == "incident")
 		case "erasure":
 			l.erasure(where, raw)
 		default:
@@ -113,7 +113,8 @@ func (l *Log) follows(where string, manifest *Manifest, before int) {
 	}
 }
 
-func (l *Log) retention(where string, raw []byte) {
+// retention takes what a retention deleted, or what an incident cost (of the ledger's own source, too).
+func (l *Log) retention(where string, raw []byte, incident bool) {
 	var entry struct {
 		V     int
 		Shard uint64
@@ -135,7 +136,7 @@ func (l *Log) retention(where string, raw []byte) {
 				l.deleted.segments[segment] = map[uint64]bool{}
 			}
 			for _, source := range sources {
-				if source == 0 {
+				if source == 0 && !incident {
 					l.report.wrong("%s: it names the ledger's own source", where)
 				}
 				l.deleted.segments[segment][source] = true
