@@ -124,11 +124,31 @@ def test_controls_are_found_attested_and_withdrawn(analyst, administrator):
 
 def test_rules_are_listed_with_what_does_not_run(analyst):
     """Each has its controls and its tiers; a rule that cannot run would stand among the problems."""
-    rules = analyst.get("/rules", control="A.8.5")
+    rules = analyst.get("/rules", control="A.8.5")["items"]
     assert rules
     assert all("A.8.5" in one["controls"] for one in rules)
     assert analyst.get(f"/rules/{rules[0]['id']}") == rules[0]
-    assert analyst.get("/rule-problems") == []
+    assert analyst.get("/rule-problems") == {"items": [], "total": 0, "next": ""}
+    assert analyst.get("/rule-collections") == []
+
+
+def test_rules_are_filtered_and_paged(analyst):
+    """By log source, level and collection; the pages together are the whole list; a foreign cursor is refused."""
+    whole = analyst.get("/rules", limit=500)
+    assert whole["total"] == len(whole["items"])
+    ids, cursor = [], ""
+    while not ids or cursor:
+        page = analyst.get("/rules", limit=7, cursor=cursor)
+        ids += [one["id"] for one in page["items"]]
+        cursor = page["next"]
+    assert ids == [one["id"] for one in whole["items"]]
+    gcp = analyst.get("/rules", product="gcp")["items"]
+    assert gcp
+    assert all("gcp" in {source["product"] for source in one["logsources"]} for one in gcp)
+    high = analyst.get("/rules", level="high", collection="watchbill")
+    assert high["total"] == sum(one["severity"] == "high" for one in whole["items"]) > 0
+    assert analyst.get("/rules", collection="absent")["items"] == []
+    assert analyst("GET", "/rules", cursor="a").status_code == 400
 
 
 def test_evidence_is_taken_out_and_verifies(analyst, tmp_path):

@@ -37,6 +37,21 @@ def test_lists_of_a_filled_installation(filled):
             assert not (type(value) is int and value > 10**17), f"{command}: {name} is {value}"
 
 
+def test_rules_are_chosen_by_what_they_are_for(cli):
+    """The same rules in the table, with their log source."""
+    whole, chosen = cli.rows("rules", "list"), cli.rows("rules", "list", "--product", "gcp", "--level", "high")
+    wanted = [
+        one["id"]
+        for one in whole
+        if one["severity"] == "high" and "gcp" in {source["product"] for source in one["logsources"]}
+    ]
+    assert [one["id"] for one in chosen] == wanted != []
+    table = cli.run("rules", "list", "--product", "gcp", "--collection", "watchbill").stdout
+    assert "gcp · google_workspace" in table
+    assert cli.rows("rules", "list", "--collection", "absent") == []
+    assert "Log source" in cli.run("rules", "show", wanted[0]).stdout
+
+
 def test_one_of_each(filled):
     """What `show` tells of an alert, an asset, an event, a control and a rule."""
     alert = filled.rows("alerts", "list", "--limit", "1")[0]

@@ -63,7 +63,8 @@ def test_a_ledger_copied_while_it_is_written(tmp_path):
                 assert "log/" in hopeless.mend, hopeless
                 continue
             start(folder).close()
-        check_records(folder / "ledger", 1, 0)
+        else:
+            check_records(folder / "ledger", 1, 0)  # what a repair has to give up leaves a gap, which it signs
         report = verify_ledger(folder / "ledger", keys=folder / "keys", workers=1)
         assert report.ok, report.findings
 

@@ -75,6 +75,36 @@ def test_a_collection_runs_unmodified(data, theirs, tmp_path, form):
     assert {str(one.reason) for one in running(data)[1]} >= {"its authors have deprecated it"}
 
 
+@pytest.mark.parametrize("form", ["loose", "packed", "archive", "none", "hostile"])
+def test_a_collection_keeps_its_commit(data, theirs, tmp_path, form):
+    """Of a checkout, by a loose or a packed reference, or of an archive by its comment; git itself is not asked."""
+    commit, source = "0123456789abcdef" * 2 + "01234567", theirs
+    git = theirs / ".git"
+    if form in {"loose", "packed", "hostile"}:
+        (git / "refs" / "heads").mkdir(parents=True)
+        (git / "HEAD").write_text("ref: refs/heads/main\n" if form != "hostile" else "ref: refs/../../LICENSE\n")
+    if form == "loose":
+        (git / "refs" / "heads" / "main").write_text(f"{commit}\n")
+    elif form == "packed":
+        (git / "packed-refs").write_text(
+            f"# pack-refs with: peeled\n{'f' * 40} refs/heads/other\n{commit} refs/heads/main\n"
+        )
+    elif form == "archive":
+        source = packed(theirs, tmp_path / "their-rules.zip")
+        with zipfile.ZipFile(source, "a") as archive:
+            archive.comment = commit.encode()
+    added = collections.add(data, str(source), CLOCK)
+    assert added.collection.version == ("" if form in {"none", "hostile"} else commit)
+    assert collections.collections(data) == [added.collection]
+
+
+def test_names_of_other_rules_are_refused(data, theirs):
+    """What is shipped and what is one's own stay apart from what others wrote."""
+    for name in ("own", "watchbill"):
+        with pytest.raises(ContentError, match="choose another"):
+            collections.add(data, str(theirs), CLOCK, name=name)
+
+
 def test_the_same_again_replaces(data, theirs):
     """What is no longer there is gone; a removed collection leaves nothing, and own rules are nobody's collection."""
     collections.add(data, str(theirs), CLOCK)

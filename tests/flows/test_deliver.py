@@ -145,7 +145,11 @@ def test_what_cannot_succeed_is_given_up_and_alerts(place, hook):
     place.clock.advance(24 * HOUR)
     assert deliver(place.catalog, URL, place.clock) == 0
     place.judge()
-    assert [one[0] for one in place.alerts()] == ["administrator_added", "delivery_failed"]
+    assert [one[0] for one in place.alerts()] == [
+        "administrator_added",
+        "delivery_failed",
+        "elevation_not_revoked",  # of the same administrator, a day later
+    ]
 
 
 def test_a_server_that_stays_away_is_given_up_in_the_end(place, hook):

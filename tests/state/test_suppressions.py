@@ -24,7 +24,7 @@ def suppress(rule=RULE, conditions=SCANNER, *, days=1, at=NOW, **rest) -> str:
 
 
 @pytest.fixture(autouse=True)
-def channel(db):
+def channel(state):
     return actions.create_channel("webhook", "all", {}, min_severity=Severity.LOW, by=ANALYST, at=NOW)
 
 
@@ -165,6 +165,6 @@ def test_what_would_hide_too_much_is_refused(seen, rule, conditions, rest, said)
     assert queries.suppressions(NOW) == ()
 
 
-def test_a_rule_that_does_not_exist_cannot_be_suppressed(db):
+def test_a_rule_that_does_not_exist_cannot_be_suppressed(state):
     with pytest.raises(NotFoundError, match="has alerted yet"):
         suppress("ssh_brute_forse")

@@ -85,13 +85,22 @@ def repair(ledger: Path, keys: Path, shard: int, clock: Clock, progress: Progres
         if last and last.tail:
             last.tail.write(path, keys, last.volume.number + 1, [mend.incident.encode() for mend in mends], clock.now())
     if mends:
-        with Writer.open(ledger, shard=shard, keys=keys, clock=clock) as writer:
+        with _opened(ledger, keys, shard, clock) as writer:
             for mend in mends if last is None else ():
                 writer.enter(mend.incident.encode())
             _tell(writer, mends, clock.now())
         for mend in mends:
             work.replace(mend)
     return [mend.damage for mend in mends]
+
+
+def _opened(ledger: Path, keys: Path, shard: int, clock: Clock) -> Writer:
+    """Raises LedgerError where the parts are of different moments, as in a copy that was made while it was written."""
+    try:
+        return Writer.open(ledger, shard=shard, keys=keys, clock=clock)
+    except LedgerError as error:
+        mend = "restore all of the folder, volumes, log/ and keys of one moment, from a backup or a second copy"
+        raise LedgerError(f"this cannot be repaired: {error.what}", place=error.place, mend=mend) from error
 
 
 @contextmanager
