@@ -71,7 +71,8 @@ def test_what_does_not_run_says_where(analyst, theirs):
 
 
 def test_collections_say_their_licence_and_how_they_are_added(analyst, theirs):
-    """By a command: there is no form."""
+    """The page names the command; nothing is uploaded."""
+
     page = text(analyst.get("/rules?show=collections"))
     assert "MIT License" in page
     assert "watchbill rules add PATH|URL" in page

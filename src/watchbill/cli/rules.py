@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from watchbill.cli.options import (
     CLOCK,
+    Command,
     Topic,
     data_option,
     json_option,
@@ -25,12 +26,18 @@ from watchbill.cli.options import (
 from watchbill.core.config import Config
 from watchbill.core.errors import NotFoundError
 from watchbill.core.paths import DataDir
+from watchbill.core.values import Severity
 from watchbill.engine.detect import RuleSet
 from watchbill.flows import content
 
 if TYPE_CHECKING:
     from watchbill.flows.collections import Added
     from watchbill.flows.reconcile import Standing
+
+
+def _chosen_by(name: str, words: str, kind: click.ParamType[Any] = click.STRING) -> Callable[[Command], Command]:
+    """An option to choose rules by; it may be given again."""
+    return click.option(f"--{name}", name, multiple=True, type=kind, help=words)
 
 
 @click.group(cls=Topic)
@@ -41,21 +48,43 @@ def rules() -> None:
 @rules.command("list")
 @data_option
 @json_option
+@click.option("--text", default="", help="Words of a title, description, log source, tag, id or file.")
 @click.option("--control", default="", help="Only rules that support this control, for instance A.8.15.")
-def list_rules(data: DataDir, control: str, *, as_json: bool) -> None:
-    """List the rules that run; those that do not run are named below, with the reason."""
+@_chosen_by("product", "Of the log source, for instance windows.")
+@_chosen_by("service", "Of the log source, for instance sysmon.")
+@_chosen_by("category", "Of the log source, for instance process_creation.")
+@_chosen_by("level", "How bad it is.", click.Choice([str(one) for one in Severity]))
+@_chosen_by("status", "Sigma's: stable, test, experimental.")
+@_chosen_by("collection", 'A collection that was added; "watchbill" for shipped rules, "own" for your own.')
+def list_rules(
+    data: DataDir, text: str, control: str, level: tuple[str, ...], *, as_json: bool, **chosen: tuple[str, ...]
+) -> None:
+    """List the rules that run, the worst first; unless some are chosen, those that do not run are named below.
+
+    Of an option that is given again, one value must hold; "none" stands for rules that say nothing there.
+    """
+    from watchbill.flows.rulebook import Rulebook, RuleFilter, on_what
+
+    config = Config.load(data)
     ruleset = _installed(data)
-    infos = [info for info in ruleset.infos.values() if not control or control in info.controls]
+    book = Rulebook(data, config, ruleset)
+    wanted = RuleFilter(text=text, control=control, severity=level, **chosen)
+    infos = book.find(wanted)
     if as_json:
         print_json(infos)
         return
     print_table(
-        ("Rule", "Severity", "Title", "Controls", "Owner"),
-        [(one.id, one.severity, one.title, " ".join(one.controls), one.owner) for one in infos],
-        empty="No rule runs.",
-        note=f"{len(infos)} rules run, {len(ruleset.problems)} do not",
+        ("Rule", "Level", "Title", "Log source", "Controls", "Owner", "Collection"),
+        [
+            (one.id, one.severity, one.title, on_what(one), " ".join(one.controls), one.owner, one.collection)
+            for one in infos
+        ],
+        empty="No rule runs, or none is of that kind.",
+        note=f"{len(infos)} of {len(ruleset.infos)} rules that alert; {len(ruleset.problems)} do not run"
+        + (" (named by: watchbill rules lint)" if ruleset.problems and wanted != RuleFilter() else ""),
     )
-    _say_problems(ruleset)
+    if wanted == RuleFilter():
+        _say_problems(ruleset)
 
 
 @rules.command()
@@ -65,6 +94,8 @@ def list_rules(data: DataDir, control: str, *, as_json: bool) -> None:
 @click.option("--source", is_flag=True, help="Print the rule's own text.")
 def show(data: DataDir, rule: str, *, as_json: bool, source: bool) -> None:
     """Show one rule: what it watches and why, its thresholds, and what to do when it fires."""
+    from watchbill.flows.rulebook import on_what
+
     info = _installed(data).infos.get(rule)
     if info is None:
         raise NotFoundError(f"no rule {rule!r} runs", mend="see the list: watchbill rules list")
@@ -76,7 +107,7 @@ def show(data: DataDir, rule: str, *, as_json: bool, source: bool) -> None:
         print_facts({
             "Rule": info.id, "Title": info.title, "Severity": info.severity, "What": info.description,
             "Why": info.rationale, "Thresholds": "\n".join(f"{who}: {what} → {level}" for who, what, level in info.tiers),
-            "Controls": " ".join(info.controls), "Owner": info.owner,
+            "Log source": on_what(info), "Controls": " ".join(info.controls), "Owner": info.owner,
             "To do": "\n".join(f"{number}. {step}" for number, step in enumerate(info.response, 1)),
             "False positives": "\n".join(info.false_positives), "Tags": " ".join(info.tags), "File": info.path,
         })  # fmt: skip
@@ -222,8 +253,11 @@ def list_collections(data: DataDir, *, as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("Collection", "Files", "Licence", "From", "Fetched"),
-        [(one.name, one.files, one.licence or "none found", one.source, moment(one.at)) for one in found],
+        ("Collection", "Files", "Licence", "Version", "From", "Fetched"),
+        [
+            (one.name, one.files, one.licence or "none found", one.version or "unsaid", one.source, moment(one.at))
+            for one in found
+        ],
         empty="No collection was added: watchbill rules add PATH|URL",
     )
 
@@ -242,10 +276,12 @@ def _say_added(added: Added, *, dry_run: bool, as_json: bool) -> None:
         f"{safe(collection.licence)} ({collection.licence_file})" if collection.licence else "no licence file found"
     )
     click.echo(f"licence: {licence}")
+    if collection.version:
+        click.echo(f"version: {collection.version}")
 
 
 def _installed(data: DataDir) -> RuleSet:
-    return content.rules(content.installed(data, Config.load(data)))
+    return content.RuleFolders(data, Config.load(data)).load()
 
 
 def _chosen(data: DataDir, paths: Sequence[Path]) -> RuleSet:

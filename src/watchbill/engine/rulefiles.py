@@ -108,9 +108,19 @@ def read_placeholders(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def load(files: Sequence[Path], placeholders: Placeholders | None = None, *, deprecated: bool = False) -> RuleSet:
-    """Load rules that others wrote. What their authors took back does not run (unless told to), and says so."""
-    return _without_deprecated(load_rules(files, placeholders)) if not deprecated else load_rules(files, placeholders)
+def load(
+    files: Sequence[Path],
+    placeholders: Placeholders | None = None,
+    *,
+    deprecated: bool = False,
+    cache: Path | None = None,
+) -> RuleSet:
+    """Load rules that others wrote. What their authors took back does not run (unless told to), and says so.
+
+    ``cache`` is a file that makes the next start with the same rules quick.
+    """
+    found = load_rules(files, placeholders, cache=cache)
+    return found if deprecated else _without_deprecated(found)
 
 
 def _without_deprecated(ruleset: RuleSet) -> RuleSet:

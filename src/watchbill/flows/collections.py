@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,9 @@ _MOST_DOWNLOAD = 256 << 20
 _FETCH_SECONDS = 300
 _WAIT_SECONDS = 30
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+#: What the rules are called that belong to no collection.
+SHIPPED, OWN = "watchbill", "own"
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _URL = re.compile(r"(https|ssh|git|http|file|ftp)://", re.IGNORECASE)
 #: A document is a Sigma rule when one of these stands at the left edge.
 _RULE = re.compile(rb"^(?:detection|correlation|filter)\s*:", re.MULTILINE)
@@ -44,7 +48,9 @@ _KNOWN_LICENCES = (
 
 
 class Collection(msgspec.Struct, frozen=True):
-    """A collection as it stands in an installation. ``licence`` names what its licence file says of itself."""
+    """A collection as it stands in an installation. ``licence`` names what its licence file says of itself, ``version``
+    the git commit that it was; "" for what came without one.
+    """
 
     name: str
     source: str
@@ -52,6 +58,7 @@ class Collection(msgspec.Struct, frozen=True):
     licence_file: str
     files: int
     at: int
+    version: str = ""
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -64,16 +71,24 @@ class Added(msgspec.Struct, frozen=True):
 
 
 def collections(data: DataDir) -> list[Collection]:
-    """The collections of an installation, by name."""
-    found = []
+    """The collections of an installation, by name. Raises ContentError when one cannot be read."""
+    found, unreadable = readable(data)
+    if unreadable:
+        raise unreadable[0]
+    return found
+
+
+def readable(data: DataDir) -> tuple[list[Collection], list[ContentError]]:
+    """The collections that can be read, by name, and what is wrong with the others."""
+    found, unreadable = [], []
     for path in sorted((data.root / "rules").glob(f"*/{COLLECTION}")):
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=Collection))
         except (OSError, msgspec.MsgspecError) as error:
-            raise ContentError(
-                f"it cannot be read: {error}", place=Place(str(path)), mend="remove its folder"
-            ) from None
-    return found
+            unreadable.append(
+                ContentError(f"it cannot be read: {error}", place=Place(str(path)), mend="remove its folder")
+            )
+    return found, unreadable
 
 
 def add(data: DataDir, source: str, clock: Clock, *, name: str = "", dry_run: bool = False) -> Added:
@@ -92,7 +107,7 @@ def add(data: DataDir, source: str, clock: Clock, *, name: str = "", dry_run: bo
             raise ContentError("no Sigma rule is in it", place=Place(source), mend="name a folder of .yml rules")
         licence, licence_file = _licence(staged)
         kept = source if _URL.match(source) else str(Path(source).resolve())
-        collection = Collection(name, kept, licence, licence_file, count, clock.now())
+        collection = Collection(name, kept, licence, licence_file, count, clock.now(), _version(source, folder))
         ruleset = _checked(data, staged)
         replaced = target.exists()
         problems = tuple(str(one).replace(f"{staged}/", "") for one in ruleset.problems)
@@ -127,6 +142,8 @@ def _one(data: DataDir, name: str) -> Collection:
 def _named(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ContentError(f"{name!r} is no name for a collection", mend="use --name with a-z, 0-9 and -")
+    if name in {SHIPPED, OWN}:
+        raise ContentError(f"{name!r} is what other rules are called already", mend="choose another --name")
     return name
 
 
@@ -260,6 +277,36 @@ def _licence(folder: Path) -> tuple[str, str]:
     lowered = text.lower()
     known = next((name for name in _KNOWN_LICENCES if name.lower() in lowered), "")
     return known or text[:80], str(nearest.relative_to(folder))
+
+
+def _version(source: str, folder: Path) -> str:
+    """The commit of a checkout (of which ``folder`` may be the part that has the rules), or of an archive that names it
+    as its comment, which is what git makes. Read by ourselves: git would run what a checkout's settings name.
+    """
+    archive = Path(source)
+    if archive.suffix.lower() == ".zip" and archive.is_file():
+        with zipfile.ZipFile(archive) as opened:
+            said = opened.comment.decode("ascii", "replace").strip()
+        return said if _COMMIT.fullmatch(said) else ""
+    for top in (folder, folder.resolve().parent):
+        if (top / ".git" / "HEAD").is_file():
+            return _head(top / ".git")
+    return ""
+
+
+def _head(git: Path) -> str:
+    try:
+        said = (git / "HEAD").read_text("ascii").strip()
+        if said.startswith("ref: refs/") and ".." not in said:
+            name = said.removeprefix("ref: ")
+            if (git / name).is_file():
+                said = (git / name).read_text("ascii").strip()
+            else:
+                packed = (line.split(" ") for line in (git / "packed-refs").read_text("ascii").splitlines())
+                said = next((line[0] for line in packed if line[1:] == [name]), "")
+    except (OSError, ValueError):
+        return ""
+    return said if _COMMIT.fullmatch(said) else ""
 
 
 def _checked(data: DataDir, staged: Path) -> RuleSet:

@@ -37,7 +37,7 @@ class RuleFolders:
 
     def load(self) -> RuleSet:
         self.loaded = self.fingerprint()
-        return rules(installed(self._data, self._config))
+        return rules(installed(self._data, self._config), cache=self._data.run / "rules.cache")
 
     def fingerprint(self) -> int:
         """A number that is another one when a file of the installation's own folders was added, changed or taken away;
@@ -62,8 +62,11 @@ def _entries(folder: str) -> Iterator[tuple[str, int, int]]:
                 yield entry.path, known.st_mtime_ns, known.st_size
 
 
-def rules(catalog: Catalog) -> RuleSet:
-    """All rules of a catalog; ``problems`` names each one that does not run, with its place and reason."""
+def rules(catalog: Catalog, cache: Path | None = None) -> RuleSet:
+    """All rules of a catalog; ``problems`` names each one that does not run, with its place and reason.
+
+    ``cache`` is a file that makes the next start with the same rules quick.
+    """
     refused = [Problem(error.place or Place(PACKAGE), error.what) for error in catalog.problems]
     values: dict[str, list[str]] = {}
     for path in catalog.placeholders:
@@ -71,7 +74,7 @@ def rules(catalog: Catalog) -> RuleSet:
             values |= rulefiles.read_placeholders(path)
         except ContentError as error:
             refused.append(Problem(error.place or Place(str(path)), error.what))
-    found = rulefiles.load(catalog.rule_files, values)
+    found = rulefiles.load(catalog.rule_files, values, cache=cache)
     return RuleSet(found.rules, (*refused, *found.problems))
 
 

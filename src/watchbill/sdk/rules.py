@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from watchbill.core.values import Criticality, Severity
+from watchbill.sdk.events import LogSource
 
 
 class EventRef(NamedTuple):
@@ -60,3 +61,7 @@ class RuleInfo(msgspec.Struct, frozen=True):
     #: Tiers by asset criticality as (criticality, condition in words, severity), empty when there are none.
     tiers: tuple[tuple[str, str, str], ...] = ()
     extra: dict[str, Any] = {}
+    #: What it is for, as it says itself; of a correlation what the rules that it counts are for.
+    logsources: tuple[LogSource, ...] = ()
+    #: The collection that it came with; "watchbill" for those that are shipped, "own" for an installation's own.
+    collection: str = ""

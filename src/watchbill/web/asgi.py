@@ -8,3 +8,7 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "watchbill.state.settings")
 application = get_asgi_application()
+
+from watchbill.flows import installation  # noqa: E402 (it needs Django as it was just set up)
+
+installation.start_loading()

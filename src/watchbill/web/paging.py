@@ -16,12 +16,13 @@ class Choice(NamedTuple):
 
 
 class Facet(NamedTuple):
-    """``marked`` draws each value with its shape."""
+    """``marked`` draws each value with its shape; ``more`` values are not shown."""
 
     key: str
     label: str
     values: tuple[Choice, ...]
     marked: bool = False
+    more: int = 0
 
 
 def facet(

@@ -19,6 +19,7 @@ from watchbill.engine.detect.documents import MAX_BYTES, Map, documents
 from watchbill.engine.detect.governance import Governance, RuleTest
 from watchbill.engine.detect.modifiers import Placeholders
 from watchbill.engine.detect.routing import Route
+from watchbill.sdk.events import LogSource
 from watchbill.sdk.rules import RuleInfo
 
 #: Of a file, which may hold several rules. A document itself is bounded in ``documents``.
@@ -83,7 +84,7 @@ class RuleSet(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def infos(self) -> dict[str, RuleInfo]:
         """What people are told of each rule that alerts, by its name."""
-        return {rule.name: _info(rule) for rule in self.rules if rule.alerts}
+        return {rule.name: _info(rule, self.by_name) for rule in self.rules if rule.alerts}
 
 
 def load_rules(
@@ -159,7 +160,7 @@ def parse_rules(text: str, file: str = "rule.yml", now: int | None = None) -> Ru
     return loader.finish()
 
 
-def _info(rule: Rule) -> RuleInfo:
+def _info(rule: Rule, known: Mapping[str, Rule]) -> RuleInfo:
     meta, governance = rule.meta, rule.governance
     return RuleInfo(
         id=rule.name,
@@ -182,7 +183,15 @@ def _info(rule: Rule) -> RuleInfo:
             "references": list(_texts(meta, "references")),
             "filters": list(rule.filters),
         },
+        logsources=tuple(sorted(_logsources(rule, known))),
     )
+
+
+def _logsources(rule: Rule, known: Mapping[str, Rule]) -> set[LogSource]:
+    if rule.correlation:
+        return {one for name in rule.correlation.rules if name in known for one in _logsources(known[name], known)}
+    said = rule.meta.get("logsource")
+    return {LogSource(*(str(said.get(name) or "") for name in LogSource._fields))} if isinstance(said, dict) else set()
 
 
 def _tiers(rule: Rule) -> Iterable[tuple[str, str, str]]:
