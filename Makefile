@@ -57,7 +57,7 @@ verifier: $(VENV)/base ## write the auditor's verifier as one file, dist/watchbi
 bench-ledger: $(VENV)/dev ## figures of the ledger alone
 	$(BIN)/python -m benchmarks.ledger
 
-bench-detect: $(VENV)/dev ## figures: detection beside orjson parsing, a naive matcher and rsigma
+bench-detect: $(VENV)/dev ## figures: detection beside orjson parsing and a naive matcher
 	$(BIN)/python -m benchmarks detect
 
 docs: $(VENV)/dev ## write the reference pages from the code

@@ -2,8 +2,7 @@
 
 Our own rules run on a plausible mix of our own sources, as parsed events. With the third-party data beside the checkout,
 the SigmaHQ collection runs on raw Windows records, every value of which is made new: all kinds mixed, and process
-creations alone; in one process and in two; with twice the rules; and naively, one condition after the other. rsigma runs
-on the same records where it is installed.
+creations alone; in one process and in two; with twice the rules; and naively, one condition after the other.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ import gc
 import json
 import random
 import resource
-import shutil
-import subprocess
 import tempfile
 import time
 import zipfile
@@ -73,7 +70,6 @@ def main() -> None:
             doubled = offline("  the same with twice the rules", rules + twins(rules), shape, raws)
             print(f"  twice the rules cost {doubled / one - 1:+.0%}")
             naive(rules, shape, raws[:200], raws)
-        rsigma(mixed)
     print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB with all corpora")
 
 
@@ -244,26 +240,6 @@ def _new(name: str, value: Any, token: str) -> Any:
         return f"{value} {token}"
     folder, backslash, last = value.rpartition("\\")
     return f"{folder}\\{token}\\{last}" if backslash else f"{value}{token[:6]}"
-
-
-def rsigma(raws: Sequence[bytes]) -> None:
-    """What the Rust engine takes for the same records, where it is installed."""
-    program = shutil.which("rsigma")
-    if program is None:
-        print("rsigma is not installed: no figure")
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        records = Path(folder) / "records.jsonl"
-        records.write_bytes(b"\n".join(raws) + b"\n")
-        command = [program, "eval", "-r", str(DATA / "sigma" / "rules_tree" / "rules" / "windows"), "-e", f"@{records}"]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, timeout=600)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        print(f"rsigma ended with {done.returncode}: {done.stderr[-200:]!r}")
-        return
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"rsigma, the same records: {spent / len(raws) * 1e6:.2f} µs of CPU an event, its start included")
 
 
 def _batches(raws: Sequence[bytes]) -> list[Sequence[bytes]]:

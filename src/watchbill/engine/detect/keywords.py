@@ -7,7 +7,6 @@ escapes or in one of the two characters outside ASCII whose lower case is in it.
 
 from __future__ import annotations
 
-import importlib
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -46,30 +45,7 @@ class Keywords:
 
 
 def _scan(runs: list[str]) -> Scan:
-    try:
-        return by_hyperscan(runs)
-    except ImportError:  # there is no wheel for every machine; RE2 finds the same, several times slower
-        return by_re2(runs)
-
-
-def by_hyperscan(runs: list[str]) -> Scan:
-    """Find records with one of these (escaped) runs, or with hidden characters, at the speed of memory."""
-    hyperscan = importlib.import_module("hyperscan")
-    database = hyperscan.Database()
-    patterns = [run.encode() for run in runs] + [_HIDDEN.encode("latin-1")]
-    flags = [hyperscan.HS_FLAG_CASELESS] * len(runs) + [0]
-    database.compile(expressions=patterns, ids=list(range(len(patterns))), flags=flags)
-
-    def scan(data: bytes, ends: list[int]) -> set[int]:
-        found: list[int] = []
-        database.scan(data, match_event_handler=lambda _id, _start, end, _flags, _context: found.append(end))
-        return {bisect_right(ends, end - 1) for end in found}
-
-    return scan
-
-
-def by_re2(runs: list[str]) -> Scan:
-    """The same by RE2."""
+    """Find records with one of these (escaped) runs, or with hidden characters."""
     options = re2.Options()
     options.never_capture, options.log_errors, options.encoding = True, False, re2.Options.Encoding.LATIN1
     pattern = f"(?i:{'|'.join(runs)})|{_HIDDEN}".encode("latin-1")
