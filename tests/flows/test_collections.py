@@ -10,6 +10,7 @@ from watchbill.core.clock import SystemClock
 from watchbill.core.config import Config
 from watchbill.core.errors import ConflictError, ContentError, NotFoundError
 from watchbill.core.paths import DataDir
+from watchbill.core.times import rfc3339
 from watchbill.flows import collections, content
 
 CLOCK = SystemClock()
@@ -130,6 +131,24 @@ def test_a_running_engine_sees_it(data, theirs):
     collections.remove(data, "their-rules")
     seen.append(folders.fingerprint())
     assert seen[0] != seen[1] != seen[2]
+
+
+def test_a_filter_that_is_over_is_a_change_too(data, monkeypatch):
+    """Nobody has to touch a file for an exception to end."""
+    mine = data.create().root / "rules"
+    mine.mkdir()
+    (mine / "archive.yml").write_text(RULE.format("Archive", IDS[0]))
+    today = rfc3339(CLOCK.now())[:10]
+    (mine / "filter.yml").write_text(
+        "title: F\nlogsource: {product: windows}\nfilter: {rules: [archive], selection: {EventID: 1}, condition: not selection}\n"
+        f"watchbill: {{expires: {today}, reason: the migration}}\n"
+    )
+    folders = content.RuleFolders(data, Config())
+    loaded = folders.load()
+    assert [problem.reason for problem in loaded.problems] == []
+    assert folders.fingerprint() == folders.loaded
+    monkeypatch.setattr(content.time, "time_ns", lambda: loaded.ends)
+    assert folders.fingerprint() != folders.loaded
 
 
 def test_placeholders_of_the_installation(data, theirs):

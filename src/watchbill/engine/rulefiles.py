@@ -131,7 +131,7 @@ def _without_deprecated(ruleset: RuleSet) -> RuleSet:
             problems.append(Problem(Place(rule.path, rule.meta.lines.get("status", rule.line)), _reason(rule)))
         else:
             kept.append(rule)
-    return RuleSet(tuple(kept), tuple(problems))
+    return RuleSet(tuple(kept), tuple(problems), ruleset.ends)
 
 
 def _reason(rule: Rule) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,16 +35,22 @@ class RuleFolders:
         self._data, self._config = data, config
         #: The fingerprint of what was loaded last, or before.
         self.loaded = 0
+        self._ends = 0  # when the first filter of what was loaded is over
 
     def load(self) -> RuleSet:
+        self._ends = 0
         self.loaded = self.fingerprint()
-        return rules(installed(self._data, self._config), cache=self._data.run / "rules.cache")
+        found = rules(installed(self._data, self._config), cache=self._data.run / "rules.cache")
+        self._ends = found.ends
+        return found
 
     def fingerprint(self) -> int:
-        """A number that is another one when a file of the installation's own folders was added, changed or taken away;
-        it holds within this process. Some milliseconds for thousands of files.
+        """A number that is another one when a file of the installation's own folders was added, changed or taken away, or
+        when a filter is over; it holds within this process. Some milliseconds for thousands of files.
         """
-        return hash(tuple(entry for folder in _folders(self._data, self._config) for entry in _entries(str(folder))))
+        over = 0 < self._ends <= time.time_ns()
+        files = tuple(entry for folder in _folders(self._data, self._config) for entry in _entries(str(folder)))
+        return hash((over, files))
 
 
 def _entries(folder: str) -> Iterator[tuple[str, int, int]]:
@@ -75,7 +82,7 @@ def rules(catalog: Catalog, cache: Path | None = None) -> RuleSet:
         except ContentError as error:
             refused.append(Problem(error.place or Place(str(path)), error.what))
     found = rulefiles.load(catalog.rule_files, values, cache=cache)
-    return RuleSet(found.rules, (*refused, *found.problems))
+    return RuleSet(found.rules, (*refused, *found.problems), found.ends)
 
 
 def digest(ruleset: RuleSet) -> str:
