@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,4 +83,5 @@ class Spill:
                 for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-32000"):
                     self._database.execute(f"PRAGMA {pragma}")
                 self._database.executescript(_SCHEMA)
+                weakref.finalize(self, self._database.close)
         return self._database
