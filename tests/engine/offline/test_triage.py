@@ -132,6 +132,43 @@ def test_levels_and_times_are_chosen(files):
     assert [hit.first for hit in hits] == [hits_at]
 
 
+def test_what_is_known_only_when_a_window_is_over_is_told(tmp_path):
+    """A number that must not be reached, and what was expected and did not come, at the end of all files."""
+    rules = parse_rules(
+        """
+title: A base
+name: logon
+logsource: {product: windows, service: security}
+detection: {selection: {EventID: 4625}, condition: selection}
+level: informational
+---
+title: Another base
+name: service
+logsource: {product: windows, service: system}
+detection: {selection: {EventID: 7045}, condition: selection}
+level: informational
+---
+title: Fewer than three
+name: few
+correlation: {type: event_count, rules: [logon], group-by: [IpAddress], timespan: 10m, condition: {lt: 3}}
+level: medium
+---
+title: No logon after a service
+name: none_followed
+correlation: {type: temporal_ordered, rules: [service, logon], timespan: 1m}
+level: medium
+watchbill: {absence: logon}
+""",
+        "none_followed.yml",
+    )
+    assert rules.problems == ()
+    log = tmp_path / "log.jsonl"
+    log.write_text("\n".join([record(7045, 0, ServiceName="x"), logon(300, "192.0.2.7"), logon(301, "192.0.2.7")]))
+    sources, _ = survey([str(log)])
+    found = Triage(rules, PARSERS, SystemClock()).run(sources, 1, lambda _: None)
+    assert {"few", "none_followed"} <= {hit.rule.name for hit in found}
+
+
 def test_text_logs_and_a_parser_by_name(tmp_path):
     """A log without JSON is recognised line by line; the host is the record's, never this machine."""
     path = tmp_path / "auth.log"

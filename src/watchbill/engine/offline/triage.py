@@ -9,7 +9,7 @@ matches; they are judged as if the records had come in order, whatever the order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import IO, NamedTuple
 
@@ -71,7 +71,7 @@ class Triage:
         self.below = 0
         self._least = least
         self._within = within
-        self._detector = Detector(ruleset, _medium, _FOR_EVER)
+        self._detector = Detector(ruleset, _medium, _FOR_EVER, stores=False)
         rules = [rule for rule in ruleset.rules if rule.expression is not None]
         self._correlated = frozenset(rule.name for rule in rules if self._detector.correlator.wants(rule.name))
         shown = {rule.name for rule in rules if rule.alerts}
@@ -90,6 +90,8 @@ class Triage:
                 if len(self.troubles) < _FAULTS:
                     self.troubles.append(Trouble(sources[message.number].name, place, reason))
             yield from self._hits(message.found, sources)
+        # What is known only when a window is over: nothing comes any more.
+        yield from self._correlations(self._detector.finish(), sources)
 
     def looked_at(self) -> set[str]:
         """The names of the rules for which at least one record was there."""
@@ -133,7 +135,10 @@ class Triage:
                     matches.append(Match(name, len(events)))
             if matches and matches[-1].at == len(events):
                 events.append(event)
-        for detection in self._detector.feed(events, matches):
+        yield from self._correlations(self._detector.feed(events, matches), sources)
+
+    def _correlations(self, detections: Iterable[Detection], sources: Sequence[Source]) -> Iterator[Hit]:
+        for detection in detections:
             rule = self.ruleset.by_name[detection.rule]
             if rule.correlation is not None and self._told(detection.severity):
                 ref = detection.events[0]
