@@ -39,6 +39,9 @@ test: $(VENV)/dev ## the whole test suite, with whatever it needs
 torture: $(VENV)/dev ## the fault battery at length: a thousand kills, a hundred thousand crash states; prints figures
 	$(BIN)/python tests/faults/torture.py
 
+agreement: $(VENV)/dev ## hold detection against the naive oracle on all third-party records; prints what differs
+	$(BIN)/python tests/engine/detect/agreement.py ../shared/data
+
 lint: $(VENV)/dev ## ruff, formatting, architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,4 +69,4 @@ docs: $(VENV)/dev ## write the reference pages from the code
 lock: $(VENV)/uv ## pin the dependencies anew
 	UV=$(BIN)/uv sh requirements/compile.sh
 
-.PHONY: help venv up demo test torture lint types bench bench-detect bench-ledger docs lock verifier
+.PHONY: help venv up demo test torture agreement lint types bench bench-detect bench-ledger docs lock verifier

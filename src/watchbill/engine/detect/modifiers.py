@@ -6,6 +6,7 @@ https://github.com/SigmaHQ/sigma-specification/blob/main/specification/sigma-app
 from __future__ import annotations
 
 import base64
+import codecs
 import ipaddress
 import itertools
 import re
@@ -26,6 +27,7 @@ from watchbill.engine.detect.predicates import (
 #: A pattern is text in which "*" and "?" are wildcards; escaped ones are private-use characters.
 _PLACE = {"contains", "startswith", "endswith"}
 _WIDE = {"wide": "utf-16le", "utf16le": "utf-16le", "utf16be": "utf-16be", "utf16": "utf-16le"}
+_CODED = {"base64", "base64offset"}
 _REGEX_FLAGS = {"i": "i", "ignorecase": "i", "m": "m", "multiline": "m", "s": "s", "dotall": "s"}
 _TYPES = {"re", "cidr", "exists", "fieldref", *TIME_PARTS, "lt", "lte", "gt", "gte"}
 _KNOWN = {
@@ -33,6 +35,7 @@ _KNOWN = {
     *_PLACE, *_WIDE, *_REGEX_FLAGS, *_TYPES,
 }  # fmt: skip
 _DASHES = ("-", "/", "\u2013", "\u2014", "\u2015")
+_DASH = rf"\B[{''.join(_DASHES)}]\b"
 _MAX_DASHES = 3
 _MAX_EXPANSIONS = 10_000
 _MAX_WILDCARDS = 64
@@ -135,17 +138,18 @@ def _strings(modifiers: list[str], value: Any, placeholders: Placeholders) -> li
     elif isinstance(value, float) and value.is_integer():
         value = int(value)
     patterns = [parse_pattern(text) for text in _expand(modifiers, str(value), placeholders)]
-    bom = False
+    wide = ""
     for name in modifiers:
         if name in _PLACE:
             patterns = [_placed(name, pattern) for pattern in patterns]
+        elif name in _WIDE and _CODED & set(modifiers):
+            wide = name  # the bytes, which need not be a text, are what is coded
         elif name in _WIDE:
             patterns = [_widened(name, pattern) for pattern in patterns]
-            bom = bom or name == "utf16"
         elif name == "windash":
             patterns = [dashed for pattern in patterns for dashed in _windash(pattern)]
-        elif name in {"base64", "base64offset"}:
-            patterns = [coded for pattern in patterns for coded in _base64(name, pattern, bom)]
+        elif name in _CODED:
+            patterns = [coded for pattern in patterns for coded in _base64(name, _bytes(name, wide, pattern))]
     return [pattern_predicate(pattern, "cased" in modifiers) for pattern in patterns]
 
 
@@ -189,32 +193,30 @@ def _placed(name: str, pattern: str) -> str:
     return pattern
 
 
-def _plain(name: str, pattern: str) -> str:
+def _bytes(name: str, wide: str, pattern: str) -> bytes:
     if "*" in pattern or "?" in pattern:
         raise ContentError(f"the modifier {name!r} goes with no wildcards")
-    return pattern.translate(PLAIN)
+    return (codecs.BOM_UTF16_LE if wide == "utf16" else b"") + pattern.translate(PLAIN).encode(_WIDE.get(wide, "utf-8"))
 
 
 def _widened(name: str, pattern: str) -> str:
-    text = _plain(name, pattern)
+    """The bytes of UTF-16 as a text, which those of ASCII characters are."""
+    mark = "\ufeff" if name == "utf16" else ""
     try:
-        return ("\ufeff" if name == "utf16" else "") + text.encode(_WIDE[name]).decode()
+        return mark + _bytes(name, "wide" if name == "utf16" else name, pattern).decode()
     except UnicodeDecodeError:
-        raise ContentError(f"the modifier {name!r} goes with ASCII text only") from None
+        raise ContentError(f"the modifier {name!r} without base64 goes with ASCII text only") from None
 
 
 def _windash(pattern: str) -> list[str]:
-    pieces = re.split(r"\B[-/]\b", pattern)
+    pieces = re.split(_DASH, pattern)
     if len(pieces) - 1 > _MAX_DASHES:
         raise ContentError(f"windash goes with at most {_MAX_DASHES} dashes in one value")
     combinations = itertools.product(_DASHES, repeat=len(pieces) - 1)
     return ["".join(itertools.chain(*zip(pieces, (*dashes, ""), strict=True))) for dashes in combinations]
 
 
-def _base64(name: str, pattern: str, bom: bool) -> list[str]:
-    data = _plain(name, pattern).encode()
-    if bom and data.startswith(b"\xef\xbb\xbf"):
-        data = b"\xff\xfe" + data[3:]
+def _base64(name: str, data: bytes) -> list[str]:
     if name == "base64":
         return [base64.b64encode(data).decode()]
     starts, ends = (0, 2, 3), (None, -3, -2)  # the characters that depend on the bytes before and after

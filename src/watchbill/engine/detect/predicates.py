@@ -214,13 +214,17 @@ def as_number(text: str) -> int | float | None:
     return None if number != number else number  # noqa: PLR0124 - NaN compares with nothing
 
 
+#: How much a minute is in numbers of this size: seconds, milli- and microseconds; larger ones are nanoseconds.
+_MINUTES = ((1e11, 60), (1e14, 60_000), (1e17, 60_000_000))
+
+
 def time_part(part: str, text: str) -> int | None:
-    """Minute, hour, day, (ISO) week, month or year of a time: ISO 8601 as written, or UTC seconds, ms or ns."""
+    """Minute, hour, day, (ISO) week, month or year of a time: ISO 8601 as written, or UTC seconds, ms, µs or ns."""
     number = as_number(text)
     if number is None:
         return _part_of_text(part, text)
     try:
-        return _part_of_minute(part, int(number // (60 if abs(number) < 1e11 else 6e4 if abs(number) < 1e14 else 6e10)))
+        return _part_of_minute(part, int(number // next((one for most, one in _MINUTES if abs(number) < most), 6e10)))
     except OverflowError:
         return None
 

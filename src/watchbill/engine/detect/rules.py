@@ -147,11 +147,13 @@ def _load(read: Mapping[Path, bytes | OSError], placeholders: Placeholders, now:
     return loader.finish()
 
 
-def parse_rules(text: str, file: str = "rule.yml", now: int | None = None) -> RuleSet:
+def parse_rules(
+    text: str, file: str = "rule.yml", now: int | None = None, placeholders: Placeholders | None = None
+) -> RuleSet:
     """Load rules from text, as from a file of that name."""
     from watchbill.engine.detect.sigma import Loader
 
-    loader = Loader({}, SystemClock().now() if now is None else now)
+    loader = Loader(placeholders or {}, SystemClock().now() if now is None else now)
     try:
         for line, document in documents(file, text):
             loader.add(Path(file), line, document, text)
