@@ -15,7 +15,7 @@ ARGUMENTS = {
     "event_id": "0-5", "record_id": "0-5", "source_id": "0-1", "control_id": "A.8.15", "channel_id": "1",
     "delivery_id": "1", "email": "viewer@example.com", "token_id": "1", "attestation_id": "1", "check_id": "assets_owned",
     "result_id": "1", "name": "db-01", "alert_id": "A-1", "suppression_id": "S-1", "hold_id": "H-1",
-    "erasure_id": "E-1",
+    "erasure_id": "E-1", "export_id": "00" * 8,
 }  # fmt: skip
 BODIES = {
     "acknowledge_alerts": {"ids": ["A-1"]},
@@ -31,6 +31,7 @@ BODIES = {
     "attest_control": {"statement": "I saw it."},
     "change_control": {"owner": "ciso"},
     "export_ledger": {"range": "last 7d"},
+    "begin_export": {"from": "2026-01-01", "controls": ["A.8.15"]},
     "add_channel": {"kind": "webhook", "name": "Other", "config": {"url": "https://hooks.example.com/x"}},
     "change_channel": {"enabled": False},
     "set_policy": {"days": 365, "source": "web-*"},

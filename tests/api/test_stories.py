@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 from calling import PEOPLE, Caller
 
@@ -162,6 +163,43 @@ def test_evidence_is_taken_out_and_verifies(analyst, tmp_path):
         assert check(taken).ok
     assert analyst.get("/trail", action="export.made")["items"][0]["actor"] == PEOPLE[Role.ANALYST]
     assert [one["id"] for one in analyst.get("/ledger/records", start=3, limit=2)] == ["0-3", "0-4"]
+
+
+def test_a_period_is_exported_beside_other_requests(analyst, tmp_path):
+    """Asked for by its ends, with controls and an auditor's checkpoint; made, fetched twice, removed."""
+    from watchbill.flows.exports import exports
+    from watchbill.ledger.trusted import Trusted
+
+    note = analyst.get("/ledger/checkpoint")["note"]
+    begun = analyst.post("/ledger/exports", {"from": "2020-01-01", "controls": ["A.8.15"], "since": [note]})
+    assert exports().wait(begun["id"], 60).state == "ready"
+    shown = analyst.get(f"/ledger/exports/{begun['id']}")
+    assert (shown["state"], shown["percent"], shown["by"]) == ("ready", 100, PEOPLE[Role.ANALYST])
+    assert shown in analyst.get("/ledger/exports")
+    taken, held = tmp_path / "taken.zip", tmp_path / "held"
+    for _ in range(2):
+        answer = analyst("GET", f"/ledger/exports/{begun['id']}/file")
+        taken.write_bytes(b"".join(answer))
+        assert taken.stat().st_size == shown["size"] == int(answer["Content-Length"])
+    held.mkdir()
+    (held / "kept").write_text(note)
+    report = verify_bundle(taken, None, Trusted.load(held))
+    assert report.ok, report.findings
+    assert not report.unproven, report.unproven
+    assert report.events == shown["events"] > 0
+    with zipfile.ZipFile(taken) as archive:
+        assert [one["row"]["id"] for one in json.loads(archive.read("controls.json"))] == ["A.8.15"]
+    entries = analyst.get("/trail", action="export.made")["items"]
+    assert [one["detail"]["controls"] for one in entries[:2]] == [["A.8.15"]] * 2
+    assert analyst("DELETE", f"/ledger/exports/{begun['id']}").status_code == 204
+    assert analyst("GET", f"/ledger/exports/{begun['id']}").status_code == 404
+
+
+def test_a_proof_extends_the_checkpoint_that_the_auditor_has(analyst, tmp_path):
+    """One record, as the command line makes it with --since."""
+    note = analyst.get("/ledger/checkpoint")["note"]
+    made = json.loads(b"".join(analyst("POST", "/ledger/records/0-5/proof", {"since": [note]})))
+    assert [one["note"] for one in made["anchors"]] == [note.partition("\n\n")[0] + "\n"]
 
 
 def test_a_channel_is_made_changed_tested_and_removed(administrator):

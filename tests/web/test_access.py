@@ -13,7 +13,7 @@ from watchbill.web.access import ANYBODY, SIGNED_IN
 ARGUMENTS = {
     "alert_id": "A-1", "shard": 0, "position": 1, "source_id": "0-1", "control_id": "A.8.15", "channel_id": 1,
     "delivery_id": 1, "email": "viewer@example.com", "token_id": 1, "attestation_id": 1, "kind": "webhook",
-    "form": "csv", "suppression_id": "S-1", "hold_id": "H-1", "erasure_id": "E-1", "tile": "checkpoint", "secret": "none", "rule": "x",
+    "form": "csv", "suppression_id": "S-1", "hold_id": "H-1", "erasure_id": "E-1", "tile": "checkpoint", "secret": "none", "rule": "x", "export_id": "0" * 16,
 }  # fmt: skip
 NAMES = {
     "alert-step": "investigate", "alerts-bulk": "acknowledge", "rule": "failed_logins_by_address", "asset": "db-01",

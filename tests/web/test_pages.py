@@ -186,13 +186,43 @@ def test_the_ledger_is_verified_from_the_page(analyst):
 
 
 def test_a_period_is_exported_and_its_bundle_verifies(analyst, tmp_path):
-    """What the browser gets is what an auditor verifies; the export is on the trail."""
+    """What the browser gets is what an auditor verifies; the download is on the trail; what is removed is gone."""
+    from watchbill.flows.exports import exports
     from watchbill.ledger import verify_bundle
 
+    answer = analyst.post("/ledger/export", {"when": "last 7d", "controls": "A.8.15, A.8.16"})
+    assert answer["Location"] == "/ledger#exports"
+    export = exports().all()[0]
+    assert exports().wait(export.id, 60).state == "ready"
+    page = text(analyst.get("/ledger"))
+    assert "A.8.15, A.8.16" in page
+    assert "Download" in page
     bundle = tmp_path / "bundle.zip"
-    bundle.write_bytes(b"".join(analyst.post("/ledger/export", {"when": "last 7d"})))
+    bundle.write_bytes(b"".join(analyst.post(f"/ledger/exports/{export.id}/file")))
     assert verify_bundle(bundle).ok
-    assert trail.entries()[0].action == "export.made"
+    entry = trail.entries()[0]
+    assert (entry.action, entry.actor, entry.detail["controls"]) == (
+        "export.made", "analyst@example.com", ["A.8.15", "A.8.16"],
+    )  # fmt: skip
+    analyst.post(f"/ledger/exports/{export.id}/remove")
+    assert export.id not in {one.id for one in exports().all()}
+    assert analyst.post(f"/ledger/exports/{export.id}/file").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [({"when": "2026-03-02 to 2026-03-01"}, "ends before it begins"), ({"when": "all", "controls": "A.99"}, "A.99"),
+     ({"when": "all", "since": "no checkpoint"}, "this is no checkpoint")],
+    ids=["period", "control", "checkpoint"],
+)  # fmt: skip
+def test_an_export_that_cannot_be_is_refused_at_once(analyst, asked, said):
+    """A message says why, and none is begun."""
+    from watchbill.flows.exports import exports
+
+    before = exports().all()
+    answer = analyst.post("/ledger/export", asked, follow=True)
+    assert said in text(answer)
+    assert exports().all() == before
 
 
 def test_rules_show_tiers_and_tests(analyst):

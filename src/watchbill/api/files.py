@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from asgiref.sync import sync_to_async
@@ -16,6 +16,7 @@ from watchbill.core.clock import SystemClock
 from watchbill.core.times import rfc3339
 from watchbill.flows import installation
 from watchbill.flows.export import export
+from watchbill.ledger.note import Checkpoint
 
 _CHUNK = 1 << 16
 
@@ -33,14 +34,17 @@ def file(request: HttpRequest, pieces: Iterable[bytes], kind: str, name: str, *,
     return File(content, content_type=kind, headers=headers)
 
 
-def bundle(request: Request, start: int, end: int) -> File:
-    """A bundle of evidence for [start, end). Raises NotFoundError when nothing sealed lies in it."""
+def bundle(request: Request, start: int, end: int, named: Sequence[str] = (), held: Sequence[Checkpoint] = ()) -> File:
+    """A bundle of evidence for [start, end), with the controls ``named``, extending the auditor's checkpoints.
+
+    Raises NotFoundError when nothing sealed lies in it, or a control is not known.
+    """
     moment, data = now(), installation.data()
     handle, name = tempfile.mkstemp(suffix=".zip", dir=data.run)
     os.close(handle)
     path = Path(name)
     try:
-        export(data, path, start, min(end, moment + 1), SystemClock(), by=request.auth.email)
+        export(data, path, start, min(end, moment + 1), SystemClock(), by=request.auth.email, named=named, held=held)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -8,13 +8,16 @@ import msgspec
 from pydantic import Field
 
 from watchbill.api import fields
-from watchbill.api.auth import Request
+from watchbill.api.auth import Request, now
 from watchbill.api.events import stored
 from watchbill.api.files import File, bundle, file
 from watchbill.api.operation import Topic
 from watchbill.core.clock import SystemClock
+from watchbill.core.times import parse_period
 from watchbill.flows import installation, keys, prove
+from watchbill.flows.export import held
 from watchbill.flows.export import prove as prove_one
+from watchbill.flows.exports import Export, exports
 from watchbill.flows.keys import KeysState
 from watchbill.flows.ledger_state import (
     ShardState,
@@ -32,6 +35,7 @@ topic = Topic("ledger")
 
 #: A small ledger is verified within the request.
 _PATIENCE_SECONDS = 5.0
+ExportId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="As it was given when the export began.")]
 
 
 class LedgerState(msgspec.Struct, frozen=True):
@@ -78,8 +82,33 @@ class ConsistencyProof(msgspec.Struct, frozen=True):
     proof: tuple[str, ...]
 
 
+#: A checkpoint that an auditor kept; some hundred bytes, more with many witnesses.
+Note = Annotated[str, Field(max_length=64 << 10, description="The text of a checkpoint, with its signatures.")]
+Since = Annotated[
+    tuple[Note, ...],
+    Field(max_length=20, description="Checkpoints that the auditor has: it is proven that they are extended."),
+]
+
+
 class Period(fields.Body):
-    range: fields.Range
+    """A `range` in words or, instead, `from` and `to`, as the command line has them. `controls` go along for reading."""
+
+    range: fields.Range = "last 24h"
+    start: Annotated[fields.Word, Field(alias="from", description="The beginning, instead of `range`.")] = ""
+    end: Annotated[fields.Word, Field(alias="to", description="The end, instead of `range` (default: now).")] = ""
+    controls: fields.Words = ()
+    since: Since = ()
+
+    def bounds(self) -> tuple[int, int]:
+        start, end = parse_period(self.range, self.start, self.end, now())
+        return max(start, 0), end
+
+    def held(self) -> list[Checkpoint]:
+        return held(self.since)
+
+
+class Held(fields.Body):
+    since: Since = ()
 
 
 class Verify(fields.Body):
@@ -112,8 +141,46 @@ def verify_state(request: Request) -> VerifyState:
 
 @topic.post("/ledger/export", needs="ledger.export")
 def export_ledger(request: Request, body: Period) -> File:
-    """Hand out a bundle of all records received in a period, with their proofs: `watchbill verify` checks it anywhere."""
-    return bundle(request, *fields.within(body.range))
+    """Hand out a bundle of all records received in a period, with their proofs: `watchbill verify` checks it anywhere.
+
+    The answer begins when the whole bundle is made; for a long period begin an export (`POST /ledger/exports`).
+    """
+    return bundle(request, *body.bounds(), body.controls, body.held())
+
+
+@topic.post("/ledger/exports", needs="ledger.export")
+def begin_export(request: Request, body: Period) -> Export:
+    """Begin to make a bundle of a period. What takes longer than five seconds goes on; ask `GET /ledger/exports/{id}`
+    until its state is `ready` (or `failed`), then fetch `GET /ledger/exports/{id}/file`. One is made at a time, eight
+    are kept, for a day or until a restart.
+    """
+    begun = exports().begin(request.auth.email, *body.bounds(), named=body.controls, held=body.held())
+    return exports().wait(begun.id, _PATIENCE_SECONDS)
+
+
+@topic.get("/ledger/exports", needs="ledger.export")
+def list_exports(request: Request) -> tuple[Export, ...]:
+    """List the exports that are kept, newest first."""
+    return exports().all()
+
+
+@topic.get("/ledger/exports/{export_id}", needs="ledger.export")
+def show_export(request: Request, export_id: ExportId) -> Export:
+    """Say how far an export is."""
+    return exports().one(export_id)
+
+
+@topic.get("/ledger/exports/{export_id}/file", needs="ledger.export")
+def fetch_export(request: Request, export_id: ExportId) -> File:
+    """Hand out the bundle of an export that is ready, as often as you like; each time goes on the trail."""
+    pieces, size, name = exports().take(export_id, by=request.auth.email)
+    return file(request, pieces, "application/zip", name, size=size)
+
+
+@topic.delete("/ledger/exports/{export_id}", needs="ledger.export")
+def remove_export(request: Request, export_id: ExportId) -> None:
+    """Stop an export, or remove its bundle."""
+    exports().remove(export_id)
 
 
 @topic.get("/ledger/records", needs="events.raw")
@@ -142,12 +209,19 @@ def show_record(request: Request, record_id: fields.EventId) -> Record:
 
 
 @topic.post("/ledger/records/{record_id}/proof", needs="ledger.export")
-def prove_record(request: Request, record_id: fields.EventId) -> File:
+def prove_record(request: Request, record_id: fields.EventId, body: Held | None = None) -> File:
     """Hand out one record with its proof, as JSON: `watchbill verify FILE` checks it anywhere."""
     stored(record_id)
     shard, position = fields.place(record_id)
-    body = prove_one(installation.data(), shard, position, SystemClock(), by=request.auth.email)
-    return file(request, [body], "application/json", f"watchbill-{record_id}.json", size=len(body))
+    made = prove_one(
+        installation.data(),
+        shard,
+        position,
+        SystemClock(),
+        by=request.auth.email,
+        held=held(body.since if body else ()),
+    )
+    return file(request, [made], "application/json", f"watchbill-{record_id}.json", size=len(made))
 
 
 @topic.get("/ledger/keys", needs="ledger.read")

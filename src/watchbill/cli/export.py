@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from watchbill.cli.options import CLOCK, actor, range_option, with_state
-from watchbill.core.errors import ConflictError, NotFoundError, QueryError
+from watchbill.cli.options import CLOCK, RANGE_HELP, actor, with_state
+from watchbill.core.errors import ConflictError, NotFoundError
 from watchbill.core.paths import DataDir
-from watchbill.core.times import parse_range, rfc3339
+from watchbill.core.times import parse_period, rfc3339
 
 since_option = click.option(
     "--since", "since", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True, metavar="CHECKPOINT",
@@ -20,7 +20,7 @@ since_option = click.option(
 
 
 @click.command()
-@range_option("last 24h")
+@click.option("--range", "words", default="last 24h", show_default=True, metavar="WORDS", help=RANGE_HELP)
 @click.option("--from", "start", default="", metavar="TIME", help="The beginning, instead of --range.")
 @click.option("--to", "end", default="", metavar="TIME", help="The end, instead of --range (default: now).")
 @click.option(
@@ -32,7 +32,7 @@ since_option = click.option(
 @click.option("--verifier", is_flag=True, help="Write the verifier beside it, as one file of Python.")
 @with_state
 def export(
-    data: DataDir, within: tuple[int, int], start: str, end: str, controls: str, since: tuple[Path, ...], out: Path, *,
+    data: DataDir, words: str, start: str, end: str, controls: str, since: tuple[Path, ...], out: Path, *,
     force: bool, verifier: bool,
 ) -> None:  # fmt: skip
     """Write a bundle with all records received in a range, and their proofs.
@@ -44,19 +44,22 @@ def export(
 
     if out.exists() and not force:
         raise ConflictError(f"{out} is there already", mend="choose another name, or add --force")
-    now = CLOCK.now()
-    if start or end:
-        within = (parse_range(start, now)[0] if start else 0), (parse_range(end, now)[0] if end else now)
-    if within[0] >= within[1]:
-        raise QueryError("the period ends before it begins", mend="give --from the earlier time")
+    within = parse_period(words, start, end, CLOCK.now())
     named = [one.strip() for one in controls.split(",") if one.strip()]
-    made = write(data, out, *within, CLOCK, by=actor(), named=named, held=[checkpoint_of(path) for path in since])
+    held = [checkpoint_of(path) for path in since]
+    progress = _progress if sys.stderr.isatty() else None
+    made = write(data, out, *within, CLOCK, by=actor(), named=named, held=held, progress=progress)
     click.echo(json.dumps(made | {"start": rfc3339(made["start"]), "end": rfc3339(made["end"])}))
     if verifier:
         beside = out.with_name("watchbill-verify.py")
         write_verifier(beside)
         click.echo(f"The verifier: {beside}. Auditors compare it with the one that they have from elsewhere.", err=True)
     click.echo(f"Check it anywhere: watchbill verify {out}", err=True)
+
+
+def _progress(done: int, total: int) -> None:
+    said = f"{done >> 20} of {total >> 20} MiB read" if total else "searching the log …"
+    print(f"\r{said}", end="\n" if total and done >= total else "", file=sys.stderr, flush=True)
 
 
 def write_verifier(out: Path) -> None:

@@ -16,6 +16,7 @@ from watchbill.core.times import parse_range, rfc3339
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 CLOCK = SystemClock()
+RANGE_HELP = 'A time range: "last 24h", "today", "2026-03", "2026-03-01 to 2026-03-04", "all".'
 
 
 def _data_dir(ctx: click.Context, param: click.Parameter, value: str | None) -> DataDir:
@@ -105,7 +106,7 @@ def range_option(default: str) -> Callable[[Command], Command]:
 
     return click.option(
         "--range", "within", default=default, show_default=True, callback=read, metavar="WORDS",
-        help='A time range: "last 24h", "today", "2026-03", "2026-03-01 to 2026-03-04", "all".',
+        help=RANGE_HELP,
     )  # fmt: skip
 
 

@@ -95,6 +95,20 @@ def parse_range(words: str, now: int) -> tuple[int, int]:
     return _calendar(text)
 
 
+def parse_period(words: str, start: str, end: str, now: int) -> tuple[int, int]:
+    """Read a period given by ``words`` or, instead, by its beginning and end (an empty one has no bound but now).
+
+    Raises QueryError for words that are no range, and for a period that ends before it begins.
+    """
+    if start or end:
+        found = (parse_range(start, now)[0] if start else 0), (parse_range(end, now)[0] if end else now)
+    else:
+        found = parse_range(words, now)
+    if found[0] >= found[1]:
+        raise QueryError("the period ends before it begins", mend="give --from the earlier time")
+    return found
+
+
 def _calendar(text: str) -> tuple[int, int]:
     try:
         if re.fullmatch(r"\d{4}", text):

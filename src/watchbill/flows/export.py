@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from watchbill.core.clock import Clock
-from watchbill.core.errors import LedgerError, Place
+from watchbill.core.errors import Place, QueryError
 from watchbill.core.paths import DataDir
 from watchbill.core.times import rfc3339
 from watchbill.flows.plain import plain
@@ -21,22 +21,36 @@ from watchbill.state.trail import actions
 
 def export(
     data: DataDir, out: Path, start: int, end: int, clock: Clock, *, by: str, named: Sequence[str] = (),
-    held: Sequence[Checkpoint] = (),
+    held: Sequence[Checkpoint] = (), progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write all records received in [start, end) with their proofs to ``out``; returns what the bundle says of itself.
 
     ``named`` are controls, whose state at the period's end, reasons and changes go along for reading: what they say is
-    proven by the records of shard 1. ``held`` are checkpoints that the auditor has.
+    proven by the records of shard 1. ``held`` are checkpoints that the auditor has. ``progress`` is told (bytes read,
+    bytes in all).
 
     Raises NotFoundError when nothing sealed lies in the period, or a control is not known.
     """
-    extra = {"controls.json": _controls(named, min(end, clock.now()))} if named else None
-    made = export_bundle(data.ledger, data.keys, out, start, end, held=held, extra=extra)
-    detail = {"from": rfc3339(start), "to": rfc3339(min(end, clock.now()))} | (
-        {"controls": list(named)} if named else {}
-    )
-    actions.record(by, "export.made", "bundle", out.name, detail, clock.now())
+    extra = companions(named, min(end, clock.now()))
+    made = export_bundle(data.ledger, data.keys, out, start, end, held=held, extra=extra, progress=progress)
+    record_export(by, out.name, start, end, named, clock.now())
     return made
+
+
+def companions(named: Sequence[str], at: int) -> dict[str, bytes]:
+    """Return what goes along with a bundle for reading: the controls ``named`` as they stood. Raises NotFoundError."""
+    if not named:
+        return {}
+    body = [plain(controls.control(one, at)) for one in named]
+    return {"controls.json": msgspec.json.format(msgspec.json.encode(body), indent=1) + b"\n"}
+
+
+def record_export(by: str, name: str, start: int, end: int, named: Sequence[str], now: int) -> None:
+    """Put on the trail that ``by`` got a bundle."""
+    detail: dict[str, Any] = {"from": rfc3339(max(start, 0)), "to": rfc3339(min(end, now))}
+    if named:
+        detail["controls"] = list(named)
+    actions.record(by, "export.made", "bundle", name, detail, now)
 
 
 def prove(data: DataDir, shard: int, position: int, clock: Clock, *, by: str, held: Sequence[Checkpoint] = ()) -> bytes:
@@ -47,13 +61,22 @@ def prove(data: DataDir, shard: int, position: int, clock: Clock, *, by: str, he
 
 
 def checkpoint_of(file: Path) -> Checkpoint:
-    """Read a checkpoint that an auditor kept. Raises LedgerError."""
+    """Read a checkpoint that an auditor kept. Raises QueryError."""
     try:
-        return Checkpoint.parse(signature_lines(file.read_text("utf-8"))[0])
-    except (OSError, ValueError) as error:
-        raise LedgerError(f"this is no checkpoint: {error}", place=Place(str(file))) from error
+        return _checkpoint(file.read_text("utf-8"), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryError(f"this is no checkpoint: {error}", place=Place(str(file))) from error
 
 
-def _controls(named: Sequence[str], at: int) -> bytes:
-    body = [plain(controls.control(one, at)) for one in named]
-    return msgspec.json.format(msgspec.json.encode(body), indent=1) + b"\n"
+def held(notes: Sequence[str]) -> list[Checkpoint]:
+    """Read the texts of checkpoints that an auditor kept. Raises QueryError."""
+    return [_checkpoint(note, f"checkpoint {number}") for number, note in enumerate(notes, 1)]
+
+
+def _checkpoint(note: str, name: str) -> Checkpoint:
+    try:
+        text = note.replace("\r\n", "\n").strip("\n") + "\n"  # as a form or an editor may have left it
+        return Checkpoint.parse(signature_lines(text)[0])
+    except ValueError as error:
+        mend = "give it whole, with its signatures: it is shard-0000/checkpoint of an earlier bundle"
+        raise QueryError(f"this is no checkpoint: {error}", place=Place(name), mend=mend) from error

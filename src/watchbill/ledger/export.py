@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from watchbill.core import canonical
 from watchbill.core.errors import NotFoundError
@@ -25,8 +25,13 @@ from watchbill.ledger.packing import Block
 from watchbill.ledger.reader import Reader
 from watchbill.ledger.tiles import TileReader, pack_entry
 from watchbill.ledger.verify import is_manifest
-from watchbill.ledger.volume import read_opening, shard_path, shards, volumes
+from watchbill.ledger.volume import VolumePath, read_opening, shard_path, shards, volumes
 
+#: Told of (bytes of volumes read, bytes in all); in all is 0 while the log is still searched for the period.
+Progress = Callable[[int, int], None]
+#: Every so many log entries, and so many bytes of a volume, progress is told.
+_ENTRIES_A_STEP = 2048
+_BYTES_A_STEP = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _README = """This is a part of a Watchbill ledger: the records of a period, and the proof that they are the ones that were
 received, complete and in order.
@@ -61,23 +66,28 @@ def export_bundle(
     *,
     held: Sequence[Checkpoint] = (),
     extra: Mapping[str, bytes] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of the records received in [start_ns, end_ns); return what its bundle.json says.
 
     ``held`` are checkpoints that the auditor has: the bundle then proves that it extends them. ``extra`` are further
-    members, for reading. Only what is sealed and signed is exported. Raises NotFoundError if nothing is there,
-    LedgerError if it cannot be read or does not extend a checkpoint that is held.
+    members, for reading. Only what is sealed and signed is exported. What ``progress`` raises ends the export, and
+    leaves no file. Raises NotFoundError if nothing is there, LedgerError if it cannot be read or does not extend a
+    checkpoint that is held.
     """
     root = open_root_public(keys)
     aside = out.with_name(f".{out.name}.{os.getpid()}")
+    told = _Told(progress)
     try:
         with zipfile.ZipFile(aside, "w") as archive:
-            every = [_export_shard(path, shard, archive, start_ns, end_ns, held) for shard in shards(path)]
-            parts = [part for part in every if part]
-            if not parts:
+            every = [_find(path, shard, start_ns, end_ns, told) for shard in shards(path)]
+            found = [part for part in every if part]
+            if not found:
                 raise NotFoundError(
                     f"nothing was received from {rfc3339(start_ns)} to {rfc3339(end_ns)}, or it is not signed yet"
                 )
+            told.total = sum(part.bytes for part in found)
+            parts = [_export_shard(part, archive, held, told) for part in found]
             body = {"v": 1, "kind": "watchbill bundle", "start": start_ns, "end": end_ns, "shards": parts}
             lines = "".join("Shard {shard}: {events} records in {segments} segments\n".format(**part) for part in parts)
             start, end = (rfc3339(min(max(at, 0), 1 << 62)) for at in (start_ns, end_ns))
@@ -93,50 +103,97 @@ def export_bundle(
     return body
 
 
-def _export_shard(
-    path: Path, shard: int, archive: zipfile.ZipFile, start: int, end: int, held: Sequence[Checkpoint]
-) -> dict[str, Any] | None:
-    folder = shard_path(path, shard)
-    log = TileReader(folder / "log")
+class _Part(NamedTuple):
+    """What of a shard belongs to a period: log entries [first, end), and volumes of so many ``bytes``."""
+
+    path: Path
+    shard: int
+    log: TileReader
+    note: str
+    first: int
+    end: int
+    low: int
+    high: int
+    others: list[tuple[int, bytes]]
+    bytes: int
+
+    @property
+    def folder(self) -> Path:
+        return shard_path(self.path, self.shard)
+
+
+class _Told:
+    """Counts what was read, and tells of it now and then."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self.done = self.total = 0
+
+    def add(self, size: int) -> None:
+        self.done += size
+        if self._progress:
+            self._progress(min(self.done, self.total), self.total)
+
+
+def _find(path: Path, shard: int, start: int, end: int, told: _Told) -> _Part | None:
+    """Search a shard's signed log for the period; None if nothing of it lies there."""
+    log = TileReader(shard_path(path, shard) / "log")
     note = log.checkpoint()
     if note is None:
         return None
-    size = Checkpoint.parse(note).size
-    wanted: dict[int, Manifest] = {}
+    first, last = -1, -1
+    low = high = 0
     others: list[tuple[int, bytes]] = []
-    for index, entry in enumerate(log.entries(0, size)):
+    for index, entry in enumerate(log.entries(0, Checkpoint.parse(note).size)):
+        if index % _ENTRIES_A_STEP == 0:
+            told.add(0)
         if not is_manifest(entry):
             others.append((index, entry))
             continue
         manifest = Manifest.decode(entry)
         if manifest.received[0] < end and manifest.received[1] >= start:
-            wanted[index] = manifest
-    if not wanted:
+            if first < 0:
+                first, low = index, manifest.segment
+            last, high = index, manifest.segment
+    if first < 0:
         return None
-    first, last = min(wanted), max(wanted) + 1
+    size = sum(volume.path.stat().st_size for volume in _touched(shard_path(path, shard), low, high))
+    return _Part(path, shard, log, note, first, last + 1, low, high, others, size)
+
+
+def _touched(folder: Path, low: int, high: int) -> list[VolumePath]:
+    """Return the volumes that hold something of the segments [low, high]."""
+    found = volumes(folder)
+    begins = [read_opening(volume.path)[0].segment for volume in found]
+    ends = [*begins[1:], high + 1]
+    return [volume for volume, begin, end in zip(found, begins, ends, strict=True) if begin <= high and end > low]
+
+
+def _export_shard(part: _Part, archive: zipfile.ZipFile, held: Sequence[Checkpoint], told: _Told) -> dict[str, Any]:
+    folder, log, first, last = part.folder, part.log, part.first, part.end
     note = best_checkpoint(
-        folder, note, last, max((one.size for one in held if one.origin == _origin(note)), default=0)
+        folder, part.note, last, max((one.size for one in held if one.origin == _origin(part.note)), default=0)
     )
     size = Checkpoint.parse(note).size
     entries = list(log.entries(first, last))
-    low, high = wanted[first].segment, wanted[last - 1].segment
-    name = f"shard-{shard:04}"
+    name = f"shard-{part.shard:04}"
     _add(archive, f"{name}/checkpoint", note.encode())
-    _add(archive, f"{name}/keys.json", canonical.dumps(prove_entries(log, others, size)))
+    _add(archive, f"{name}/keys.json", canonical.dumps(prove_entries(log, part.others, size)))
     _add(archive, f"{name}/anchors.json", canonical.dumps(prove_anchors(folder, log, note, last, held)))
     _add(archive, f"{name}/entries", b"".join(map(pack_entry, entries)))
     _add(archive, f"{name}/proof", b"".join(tree.range_proof(first, last, size, log.subtree)))
-    known = {str(facts.number): [facts.name, facts.transport, facts.facts] for facts in Reader(path, shard).sources()}
+    reader = Reader(part.path, part.shard)
+    known = {str(facts.number): [facts.name, facts.transport, facts.facts] for facts in reader.sources()}
     _add(archive, f"{name}/sources.json", canonical.dumps(known))
     with archive.open(_info(f"{name}/frames"), "w", force_zip64=True) as file:
-        for data in _frames_between(folder, low, high, first, last):
+        for data in _frames_between(folder, part.low, part.high, first, last, told):
             file.write(data)
     manifests = [Manifest.decode(entry) for entry in entries if is_manifest(entry)]
     events = sum(manifest.count for manifest in manifests)
-    return {"shard": shard, "first": first, "end": last, "segments": len(manifests), "events": events}
+    return {"shard": part.shard, "first": first, "end": last, "segments": len(manifests), "events": events}
 
 
-def _frames_between(folder: Path, low: int, high: int, first: int, last: int) -> Iterator[bytes]:
+def _frames_between(folder: Path, low: int, high: int, first: int, last: int, told: _Told) -> Iterator[bytes]:
     """Give the frames of the segments [low, high], and those of the log entries [first, last)."""
     found = volumes(folder)
     openings = [read_opening(volume.path) for volume in found]
@@ -144,9 +201,12 @@ def _frames_between(folder: Path, low: int, high: int, first: int, last: int) ->
         upto = following[0].segment if following else high + 1
         if opening.segment > high or upto <= low:
             continue
-        index = opening.log_size
+        index, read = opening.log_size, 0
         with volume.path.open("rb") as file:
             for header in frames.headers(file.fileno(), start, os.fstat(file.fileno()).st_size):
+                if header.end - read >= _BYTES_A_STEP:
+                    told.add(header.end - read)
+                    read = header.end
                 if index >= last:
                     return
                 if header.kind == Kind.PACKED:
@@ -162,6 +222,7 @@ def _frames_between(folder: Path, low: int, high: int, first: int, last: int) ->
                 if inside:
                     frame = frames.read(file.fileno(), header)
                     yield frame.signed + frame.mac
+            told.add(os.fstat(file.fileno()).st_size - read)
 
 
 def best_checkpoint(folder: Path, note: str, last: int, least: int = 0) -> str:

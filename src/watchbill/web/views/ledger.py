@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from watchbill.core.clock import SystemClock
 from watchbill.core.errors import NotFoundError, QueryError
-from watchbill.core.times import parse_range, rfc3339
+from watchbill.core.times import parse_period, parse_range
 from watchbill.flows import engine_status, installation, keys, ledger_state, reconcile
-from watchbill.flows.export import export as write_bundle
+from watchbill.flows.export import held
 from watchbill.flows.export import prove as prove_record
+from watchbill.flows.exports import State, exports
+from watchbill.ledger.note import Checkpoint
 from watchbill.web.access import actor, needs, now
 from watchbill.web.files import given
 
-_CHUNK = 1 << 16
+#: Seconds: a small period is ready when the page comes back.
+_PATIENCE_SECONDS = 1.0
+_NAMES = re.compile(r"[\s,;]+")
 _EVENT = re.compile(r"(\d{1,5})-(\d{1,18})")
 _TILE = re.compile(r"tile/(entries|[0-9]|[1-5][0-9]|6[0-3])/((?:x\d{3}/){0,5}\d{3})(?:\.p/([1-9]\d{0,2}))?")
 
@@ -36,6 +37,8 @@ def ledger(request: HttpRequest) -> HttpResponse:
         "keys": keys.state(installation.data()), "config": installation.config().ledger,
         "judged": reconcile.standings(), "engine": engine_status.read(installation.data()),
     }  # fmt: skip
+    if actor(request).may("ledger.export"):
+        context |= _exports()
     if request.headers.get("HX-Request") == "true":
         return render(request, "ledger/progress.html", context)
     return render(request, "ledger/ledger.html", context)
@@ -53,22 +56,36 @@ def verify(request: HttpRequest) -> HttpResponse:
 
 @needs("ledger.export", "POST")
 def export(request: HttpRequest) -> HttpResponse:
-    """A bundle for a period: `watchbill verify BUNDLE` checks it on another machine."""
-    words = request.POST.get("when", "")
-    moment = now()
-    start, end = parse_range(words, moment)
-    end = min(end, moment + 1)
-    data = installation.data()
-    handle, name = tempfile.mkstemp(suffix=".zip", dir=data.run)
-    os.close(handle)
-    path = Path(name)
+    """Begin to make a bundle of a period; the page shows how far it is, and then where to fetch it."""
+    words = request.POST
+    period = parse_period(words.get("when", ""), words.get("from", ""), words.get("to", ""), now())
+    named = [one for one in _NAMES.split(words.get("controls", "")) if one]
     try:
-        write_bundle(data, path, start, end, SystemClock(), by=actor(request).email)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    stamp = rfc3339(moment)[:19].replace(":", "")
-    return given(request, _given_away(path), "application/zip", f"watchbill-{stamp}.zip", size=path.stat().st_size)
+        begun = exports().begin(actor(request).email, *period, named=named, held=_held(request))
+    except NotFoundError as error:  # a control that is not there is a word to mend in the form, no page that is missing
+        raise QueryError(error.what, mend=error.mend) from error
+    exports().wait(begun.id, _PATIENCE_SECONDS)
+    return redirect(f"{reverse('ledger')}#exports")
+
+
+@needs("ledger.export")
+def export_list(request: HttpRequest) -> HttpResponse:
+    """The exports that are kept, for the page that watches them."""
+    return render(request, "ledger/exports.html", _exports())
+
+
+@needs("ledger.export", "POST")
+def export_file(request: HttpRequest, export_id: str) -> HttpResponse:
+    """The bundle: `watchbill verify BUNDLE` checks it on another machine. That it was handed out goes on the trail."""
+    pieces, size, name = exports().take(export_id, by=actor(request).email)
+    return given(request, pieces, "application/zip", name, size=size)
+
+
+@needs("ledger.export", "POST")
+def export_remove(request: HttpRequest, export_id: str) -> HttpResponse:
+    exports().remove(export_id)
+    messages.info(request, "The export is gone.")
+    return redirect(f"{reverse('ledger')}#exports")
 
 
 @needs("ledger.export", "POST")
@@ -78,8 +95,21 @@ def prove(request: HttpRequest) -> HttpResponse:
     found = _EVENT.fullmatch(event)
     if not found:
         raise QueryError(f"{event[:60]!r} is no event's id", mend="write it as shard-position: 0-1234")
-    body = prove_record(installation.data(), int(found[1]), int(found[2]), SystemClock(), by=actor(request).email)
+    body = prove_record(
+        installation.data(), int(found[1]), int(found[2]), SystemClock(), by=actor(request).email, held=_held(request)
+    )
     return given(request, iter([body]), "application/json", f"watchbill-{event}.json", size=len(body))
+
+
+def _exports() -> dict[str, object]:
+    kept = exports().all()
+    return {"exports": kept, "busy": any(one.state in {State.WAITING, State.RUNNING} for one in kept)}
+
+
+def _held(request: HttpRequest) -> list[Checkpoint]:
+    """The auditor's checkpoint, if one was given. Raises QueryError."""
+    note = request.POST.get("since", "").strip()
+    return held([note]) if note else []
 
 
 def _published(request: HttpRequest, shard: int, tile: str) -> HttpResponse:
@@ -116,11 +146,3 @@ def published(request: HttpRequest, shard: int, tile: str) -> HttpResponse:
 
 
 published.needs = "ledger.read"  # type: ignore[attr-defined]
-
-
-def _given_away(path: Path) -> Iterator[bytes]:
-    """The file's bytes; the file itself is gone as soon as it is open."""
-    with path.open("rb") as file:
-        path.unlink()
-        while chunk := file.read(_CHUNK):
-            yield chunk
