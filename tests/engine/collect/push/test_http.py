@@ -10,11 +10,16 @@ import zlib
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from watchbill.core.clock import SystemClock
 from watchbill.engine.collect import Tls, TlsFiles
 from watchbill.engine.collect.certificates import Authority
 from watchbill.engine.collect.push import PushToken, digest_of, http, write_tokens
+from watchbill.engine.collect.push.bodies import Body, Budget
+from watchbill.engine.collect.push.messages import RefusedError
+from watchbill.engine.collect.push.packings import zstd
 
 HEAD = b"POST /ingest HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wbp_test\r\n"
 
@@ -39,26 +44,31 @@ def test_without_a_good_token_nothing_is_read(pushing, tmp_path):
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("pack", ["gzip", "many members"])
-def test_a_bomb_is_refused_in_little_memory(pushing, pack):
-    """A body that unpacks to 256 MiB is refused while it is unpacked."""
+def bomb_of(pack: str, size: int) -> bytes:
+    """Zeros, packed as hard as it goes."""
+    if pack == "zstd":
+        return zstd.compress(bytes(size), options={zstd.CompressionParameter.window_log: 20})
     one = zlib.compressobj(9, wbits=31)
     zeros = bytes(1 << 20)
-    bomb = b"".join(one.compress(zeros) for _ in range(256 if pack == "gzip" else 16)) + one.flush()
-    bomb *= 1 if pack == "gzip" else 16
+    return b"".join(one.compress(zeros) for _ in range(size >> 20)) + one.flush()
+
+
+@pytest.mark.parametrize(("pack", "times"), [("gzip", 1), ("gzip", 16), ("zstd", 1), ("zstd", 64)])
+def test_a_bomb_is_refused_in_little_memory(pushing, pack, times):
+    """A body that unpacks to 256 MiB, as a whole or in many members, is refused while it is unpacked."""
+    bomb = bomb_of(pack, (256 << 20) // times) * times
 
     async def story():
         async with pushing(max_body=8 << 20) as push:
             tracemalloc.start()
-            answer = await push.post("/ingest", bomb, status=413, **{"Content-Encoding": "gzip"})
+            answer = await push.post("/ingest", bomb, status=413, **{"Content-Encoding": pack})
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-            assert "unpacks to more than" in answer.text
+            assert "unpacks to more than" in answer.text or "bytes back" in answer.text
             assert peak < 64 << 20
             assert push.server._budget.held == 0
-            zstd = {"Content-Encoding": "zstd"}
-            answer = await push.post("/ingest", b"(\xb5/\xfd", status=415, **zstd)
-            assert answer.headers["accept-encoding"] == "gzip, identity"
+            answer = await push.post("/ingest", b"x", status=415, **{"Content-Encoding": "br"})
+            assert answer.headers["accept-encoding"] == "gzip, zstd, identity"
             assert not push.stored()
 
     asyncio.run(story())
@@ -76,6 +86,63 @@ def test_gzip_in_parts(pushing):
             assert push.stored() == [b"one", b"two"]
 
     asyncio.run(story())
+
+
+def test_zstd_in_parts(pushing):
+    """Frames with and without their length, streamed and whole, are one body; torn, false and hungry ones are refused."""
+
+    async def story():
+        async with pushing(max_body=1 << 20) as push:
+            packed = {"Content-Encoding": "zstd"}
+            stream = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 17})
+            streamed = stream.compress(b"two\n" * 300, stream.FLUSH_BLOCK) + stream.flush()
+            many = b"three\n" * 30_000
+            whole = zstd.compress(b"one\n") + streamed + zstd.compress(b"") + zstd.compress(many)
+            await push.post("/ingest", whole, **packed)
+            assert push.stored() == [b"one", *[b"two"] * 300, *[b"three"] * 30_000]
+            for wrong in (
+                zstd.compress(b"x" * 1000)[:-3],
+                b"(\xb5/",
+                b"plain text",
+                whole + b"more",
+                gzip.compress(b"x"),
+            ):
+                await push.post("/ingest", wrong, status=400, **packed)
+            hungry = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 27})
+            far = hungry.compress(b"x", hungry.FLUSH_BLOCK) + hungry.flush()
+            assert "bytes back" in (await push.post("/ingest", far, status=413, **packed)).text
+            assert push.server._budget.held == 0
+            assert len(push.stored()) == 30_301
+
+    asyncio.run(story())
+
+
+@given(st.lists(st.binary(max_size=3000), max_size=4), st.integers(1, 700), st.sampled_from(["gzip", "zstd"]))
+def test_however_a_body_is_cut_it_is_the_same(parts, width, encoding):
+    """Pieces of the network's, members or frames of the sender's."""
+    pack = gzip.compress if encoding == "gzip" else zstd.compress
+    whole = b"".join(map(pack, parts))
+    budget = Budget()
+    body = Body(encoding, 1 << 20, budget)
+    for at in range(0, len(whole), width):
+        body.feed(whole[at : at + width])
+    assert body.finish() == b"".join(parts)
+    body.release()
+    assert budget.held == 0
+
+
+@given(st.binary(max_size=400), st.sampled_from([b"", b"\x28\xb5\x2f\xfd"]), st.sampled_from(["gzip", "zstd"]))
+def test_whatever_comes_as_packed_is_read_or_refused(data, magic, encoding):
+    """No other error, and all memory is given back."""
+    budget = Budget()
+    body = Body(encoding, 1 << 20, budget)
+    try:
+        body.feed(magic + data)
+        body.finish()
+    except RefusedError as refused:
+        assert refused.status in {400, 413, 503}
+    body.release()
+    assert budget.held == 0
 
 
 def test_long_bodies_and_long_records(pushing):

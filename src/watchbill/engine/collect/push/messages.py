@@ -63,5 +63,5 @@ class RefusedError(WatchbillError):
         if self.status == 401:
             return (("WWW-Authenticate", "Bearer"),)
         if self.status == 415:
-            return (("Accept-Encoding", "gzip, identity"),)
+            return (("Accept-Encoding", "gzip, zstd, identity"),)
         return (("Retry-After", str(self.retry_after)),) if self.retry_after else ()
