@@ -6,10 +6,11 @@ Record format: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudt
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from watchbill.core.times import from_rfc3339
-from watchbill.sdk import Event, Line, LogSource, Parser, Sample, flat, ocsf
+from watchbill.sdk import Event, Kind, Line, LogSource, Parser, Sample, Shape, flat, ocsf
 
 _IAM: dict[str, tuple[int, int]] = {
     "CreateUser": (ocsf.ACCOUNT_CHANGE, 1),
@@ -60,6 +61,19 @@ _RESOURCES = (
     ("trailName", "AWS::CloudTrail::Trail"), ("keyName", "AWS::EC2::KeyPair"), ("volumeId", "AWS::EC2::Volume"),
     ("snapshotId", "AWS::EC2::Snapshot"), ("vpcId", "AWS::EC2::VPC"), ("accessKeyId", "AWS::IAM::AccessKey"),
 )  # fmt: skip
+
+
+_SOURCE = LogSource("aws", "cloudtrail")
+
+
+@lru_cache(8_192)
+def _shaped(name: object, service: object) -> Kind | None:
+    if not isinstance(name, str) or not isinstance(service, str):
+        return None
+    return Kind(_SOURCE, {"eventName": name, "eventSource": service}, class_uid=_kind(name, service, {})[0])
+
+
+_SHAPE = Shape(("eventName", "eventSource"), lambda header: _shaped(*header))
 
 
 def parse(line: Line) -> Event | None:
@@ -225,10 +239,11 @@ def _record(name: str, service: str, extra: str = "") -> str:
 PARSER = Parser(
     id="cloudtrail",
     title="AWS CloudTrail",
-    logsource=LogSource("aws", "cloudtrail"),
+    logsource=_SOURCE,
     parse=parse,
     keys=(frozenset({"eventName", "eventSource"}),),
     rank=20,
+    shapes=(_SHAPE,),
     samples=(
         Sample(
             _record("PutBucketAcl", "s3", ',"requestParameters":{"bucketName":"papers","acl":{"x":1}}'),

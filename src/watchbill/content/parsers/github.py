@@ -5,10 +5,11 @@ Format: https://docs.github.com/en/organizations/keeping-your-organization-secur
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from watchbill.content import audit_logs as audit
-from watchbill.sdk import Event, Line, LogSource, Parser, Sample, flat, ocsf
+from watchbill.sdk import Event, Kind, Line, LogSource, Parser, Sample, Shape, flat, ocsf
 
 _FORM = audit.Form(
     product="GitHub",
@@ -45,6 +46,16 @@ _KINDS = {
     "audit_log_streaming.create": audit.LOG_ENABLED,
     "business.audit_log_streaming.destroy": audit.LOG_DISABLED,
 }
+
+
+@lru_cache(8_192)
+def _shaped(action: object, actor: object, org: object) -> Kind | None:
+    if not isinstance(action, str) or "." not in action or not isinstance(actor, str) or not isinstance(org, str):
+        return None
+    return Kind(_SOURCE, {"action": action, "org": org}, class_uid=_KINDS.get(action, audit.CALL)[0])
+
+
+_SHAPE = Shape(("action", "actor", "org"), lambda header: _shaped(*header))
 
 
 def parse(line: Line) -> Event | None:
@@ -94,6 +105,7 @@ PARSER = Parser(
         frozenset({"action", "actor", "actor_id"}),
     ),
     rank=22,
+    shapes=(_SHAPE,),
     samples=(
         Sample(
             _record("org.add_member", ',"user":"eve"'),

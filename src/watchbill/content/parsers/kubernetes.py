@@ -5,10 +5,11 @@ Format: https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from watchbill.content import audit_logs as audit
-from watchbill.sdk import Event, Line, LogSource, Parser, Sample, flat, ocsf
+from watchbill.sdk import Derived, Event, Kind, Line, LogSource, Parser, Sample, Shape, flat, ocsf
 
 _FORM = audit.Form(
     product="Kubernetes",
@@ -26,6 +27,32 @@ _SOURCE = LogSource("kubernetes", "audit", "application")
 _ACTIVITIES = {
     "create": 1, "get": 2, "list": 2, "watch": 2, "update": 3, "patch": 3, "delete": 4, "deletecollection": 4,
 }  # fmt: skip
+
+
+def _of_pod(name: str) -> Derived:
+    """What a pod is given, as a field of its own (see ``_pod``)."""
+
+    def make(spec: object) -> object:
+        found: dict[str, Any] = {}
+        _pod(found, spec)
+        return found.get(name)
+
+    return Derived(("requestObject.spec",), make)
+
+
+_PODS = {name: _of_pod(name) for name in ("hostPath", "capabilities", "privileged")}
+_OTHERS: dict[str, Derived] = {}
+
+
+@lru_cache(8_192)
+def _shaped(verb: object, user: object, resource: object) -> Kind | None:
+    if not isinstance(verb, str) or not isinstance(user, str) or not isinstance(resource, str):
+        return None
+    constants = {"verb": verb, "objectRef.resource": resource}
+    return Kind(_SOURCE, constants, _PODS if resource == "pods" else _OTHERS, ocsf.API_ACTIVITY)
+
+
+_SHAPE = Shape(("verb", "user.username", "objectRef.resource"), lambda header: _shaped(*header))
 
 
 def parse(line: Line) -> Event | None:
@@ -117,6 +144,7 @@ PARSER = Parser(
     parse=parse,
     keys=(frozenset({"verb", "user", "auditID"}), frozenset({"verb", "user", "objectRef"}), frozenset({"verb", "user", "sourceIPs"}), frozenset({"verb", "objectRef", "kind"})),
     rank=20,
+    shapes=(_SHAPE,),
     samples=(
         Sample(
             _record("create", '{"resource":"pods","namespace":"default","name":"web","subresource":"exec"}'),

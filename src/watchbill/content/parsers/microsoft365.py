@@ -5,10 +5,11 @@ Format: https://learn.microsoft.com/en-us/office/office-365-management-api/offic
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from watchbill.content import audit_logs as audit
-from watchbill.sdk import Event, Line, LogSource, Parser, Sample, flat, ocsf
+from watchbill.sdk import Event, Kind, Line, LogSource, Parser, Sample, Shape, flat, ocsf
 
 _FORM = audit.Form(
     product="Microsoft 365",
@@ -54,6 +55,38 @@ _SERVICES = {
 _GOOD = frozenset({"success", "succeeded", "true", "partiallysucceeded"})
 
 
+@lru_cache(8_192)
+def _shaped(operation: object, workload: object, result: object, name: object, *foreign: object) -> Kind | None:
+    """Records without a list of further properties, whose names are fields, too: those are left to ``parse``."""
+    if not isinstance(operation, str) or not isinstance(workload, str) or any(one is not None for one in foreign):
+        return None
+    if not isinstance(result, str | None) or not isinstance(name, str | None):
+        return None
+    constants = {"Operation": operation, "Workload": workload, **_said(operation, workload, result or "", name or "")}
+    return Kind(_source(workload), constants, class_uid=_KINDS.get(operation, audit.CALL)[0])
+
+
+def _source(workload: str) -> LogSource:
+    return LogSource("m365", _SERVICES.get(workload, "audit"))
+
+
+def _failed(operation: str, result: str) -> bool | None:
+    return operation == "UserLoginFailed" or (result.lower() not in _GOOD if result else None)
+
+
+def _said(operation: str, workload: str, result: str, name: str) -> dict[str, str]:
+    """What rules ask for besides: alerts of the compliance centre are known to them by their names."""
+    said = {"eventSource": workload} if workload else {}
+    status = "failure" if _failed(operation, result) else "success"
+    return {**said, "eventName": name or operation.rstrip("."), "status": status}
+
+
+_SHAPE = Shape(
+    ("Operation", "Workload", "ResultStatus", "Name", "ExtendedProperties", "eventSource", "eventName", "status"),
+    lambda header: _shaped(*header),
+)
+
+
 def parse(line: Line) -> Event | None:
     """Translate one record. The host is the organisation, "m365:<id>"."""
     data = line.data
@@ -63,25 +96,21 @@ def parse(line: Line) -> Event | None:
     operation, workload = data["Operation"], data.get("Workload", "")
     for key, value in (audit.of_named(data.get("ExtendedProperties"), "Name", "Value")).items():
         native.setdefault(key, value)
-    result = audit.first(native, ("ResultStatus",)).lower()
-    failed = operation == "UserLoginFailed" or (result not in _GOOD if result else None)
-    # Alerts of the compliance centre are known to rules by their names.
-    if workload:
-        native.setdefault("eventSource", workload)
-    native.setdefault("eventName", audit.first(native, ("Name",)) or operation.rstrip("."))
-    native.setdefault("status", "failure" if failed else "success")
+    result = audit.first(native, ("ResultStatus",))
+    for key, value in _said(operation, workload, result, audit.first(native, ("Name",))).items():
+        native.setdefault(key, value)
     organisation = audit.first(native, ("OrganizationId", "OrganizationName"))
     target = audit.first(native, ("TargetUserOrGroupName", "ObjectId"))
     kind = _KINDS.get(operation, audit.CALL)
     act = audit.Act(
         kind,
-        failed=failed,
+        failed=_failed(operation, result),
         user=target if kind[0] in {ocsf.ACCOUNT_CHANGE, ocsf.GROUP_MANAGEMENT} else "",
         group=_group(native),
         resources=((target, audit.first(native, ("ItemType",)) or workload or "object"),) if target else (),
         host=f"m365:{organisation}" if organisation else "m365",
     )
-    return audit.event(_FORM, line, native, LogSource("m365", _SERVICES.get(workload, "audit")), act)
+    return audit.event(_FORM, line, native, _source(workload), act)
 
 
 def _group(native: dict[str, Any]) -> str:
@@ -104,6 +133,7 @@ PARSER = Parser(
     parse=parse,
     keys=(frozenset({"Operation", "Workload"}), frozenset({"Operation", "CreationTime", "RecordType"})),
     rank=20,
+    shapes=(_SHAPE,),
     samples=(
         Sample(
             _record("UserLoginFailed", "AzureActiveDirectory", ',"ResultStatus":"Success","LogonError":"InvalidUserNameOrPassword"'),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from watchbill.content import audit_logs as audit
-from watchbill.sdk import Event, Line, LogSource, Parser, Sample, flat, ocsf
+from watchbill.sdk import Event, Kind, Line, LogSource, Parser, Sample, Shape, flat, ocsf
 
 _FORM = audit.Form(
     product="Okta",
@@ -52,6 +53,20 @@ _NAMES = frozenset(
     {"eventType", "displayMessage", "legacyEventType", "securityContext", "debugContext", "authenticationContext"}
 )
 _RESULTS = {"SUCCESS": False, "ALLOW": False, "FAILURE": True, "DENY": True}
+
+
+@lru_cache(8_192)
+def _shaped(event: object, result: object, *lowered: object) -> Kind | None:
+    """Records as Okta spells them; those that a data warehouse has put into lower case are left to ``parse``."""
+    if not isinstance(event, str) or not isinstance(result, str) or any(one is not None for one in lowered):
+        return None
+    constants = {"eventType": event, "outcome.result": result}
+    return Kind(_SOURCE, constants, class_uid=_KINDS.get(event, audit.CALL)[0])
+
+
+_SHAPE = Shape(
+    ("eventType", "outcome.result", *sorted(name.lower() for name in _NAMES)), lambda header: _shaped(*header)
+)
 
 
 def parse(line: Line) -> Event | None:
@@ -114,9 +129,11 @@ PARSER = Parser(
     keys=(
         frozenset({"eventType", "actor", "published"}),
         frozenset({"eventType", "legacyEventType"}),
+        frozenset({"eventType", "outcome"}),
         frozenset({"eventtype", "actor", "outcome"}),
     ),
     rank=20,
+    shapes=(_SHAPE,),
     samples=(
         Sample(
             _record("user.session.start", "FAILURE"),

@@ -11,6 +11,8 @@ import msgspec
 from watchbill.core.clock import Clock
 from watchbill.engine.detect import Matcher, RuleSet
 from watchbill.engine.detect.jsonmatch import JsonMatcher
+from watchbill.engine.detect.narrow import Narrow
+from watchbill.engine.detect.predicates import MISSING
 from watchbill.engine.detect.why import matched_words
 from watchbill.engine.normalise import Normaliser
 from watchbill.engine.offline.batches import Batch
@@ -20,6 +22,10 @@ from watchbill.sdk import Event, LogSource, Parser, Shape
 
 #: Forms whose records are one JSON object each.
 _JSON_FORMS = frozenset({"evtx", "jsonl", "json"})
+_PLAIN = frozenset({str, int, type(None), type(MISSING)})
+_MAX_HEADERS = 16_384
+#: What records are counted by: parser, log source, OCSF class.
+_Seen = tuple[str, LogSource, int]
 
 
 class Found(msgspec.Struct, array_like=True):
@@ -92,6 +98,9 @@ class _Raw:
         self._shape = shape
         self._matcher = matcher
         self._needs = needs
+        self._paths = [tuple(path.split(".")) for path in shape.header]
+        self._header = Narrow(self._paths)
+        self._known: dict[tuple[Any, ...], _Seen | None] = {}
 
     def choose(self, raws: Sequence[bytes], tally: Tally) -> list[int]:
         """The places of the records that meet a rule, may meet one for OCSF, or are not of the shape; the others are
@@ -99,19 +108,38 @@ class _Raw:
         """
         judged = self._matcher.match(raws)
         chosen = {match.at for match in judged.matches} | set(judged.others)
-        for at, raw in enumerate(raws):
-            if at in chosen:
-                continue
-            record = _decoded(raw)
-            header = tuple(self._shape.at(record, path) for path in self._shape.header) if record is not None else ()
-            plain = bool(header) and not any(isinstance(value, (dict, list)) for value in header)
-            kind = self._shape.kind(header) if plain else None
-            if kind is None or self._needs(kind.logsource, kind.class_uid):
-                chosen.add(at)
-            else:
-                tally.records += 1
-                tally.kinds[self._parser, kind.logsource, kind.class_uid or 0] += 1
-        return sorted(chosen)
+        left = [at for at in range(len(raws)) if at not in chosen]
+        read, unread = self._header.read([raws[at] for at in left])
+        chosen.update(left[at] for at in unread)
+        left = [at for at in left if at not in chosen] if unread else left
+        columns = self._header.columns(read)
+        seen = list(map(self._seen, zip(*(columns[path] for path in self._paths), strict=True)))
+        passed = [kind for kind in seen if kind is not None]
+        tally.records += len(passed)
+        tally.kinds.update(passed)
+        return sorted(chosen.union(at for at, kind in zip(left, seen, strict=True) if kind is None))
+
+    def _seen(self, header: tuple[Any, ...]) -> _Seen | None:
+        """What a record with this header is counted as; None when it must be parsed."""
+        if not _PLAIN.issuperset(map(type, header)):  # True would be remembered as 1
+            return self._look(header)
+        try:
+            return self._known[header]
+        except KeyError:
+            if len(self._known) >= _MAX_HEADERS:
+                self._known.clear()
+            found = self._known[header] = self._look(header)
+            return found
+
+    def _look(self, header: tuple[Any, ...]) -> _Seen | None:
+        text = self._shape.text
+        values = [one.get(text, one) if text and isinstance(one, dict) else one for one in header]
+        if any(isinstance(value, (dict, list)) for value in values):
+            return None
+        kind = self._shape.kind(tuple(None if value is MISSING else value for value in values))
+        if kind is None or self._needs(kind.logsource, kind.class_uid):
+            return None
+        return self._parser, kind.logsource, kind.class_uid or 0
 
 
 def _decoded(raw: bytes) -> dict[str, Any] | None:
@@ -133,7 +161,7 @@ class Judge:
         self._parsers = parsers
         self._clock = clock
         self._wanted = wanted
-        self._parser = parser
+        self._facts = {"format": parser, "host": ""} if parser else {}
         self._timezone = timezone
         self._matcher = Matcher(ruleset.rules)
         self._for_ocsf = [
@@ -145,8 +173,7 @@ class Judge:
     def file(self, number: int, source: Source, batches: Iterator[Batch]) -> Iterator[tuple[Batch, list[Found], Tally]]:
         """Yield each batch with what was found in it, in order."""
         normaliser = Normaliser(self._parsers, clock=self._clock, timezone=self._timezone, longest=LONGEST)
-        facts = {"format": self._parser, "host": ""} if self._parser else {}
-        told = _From(1, source.name, "offline", facts)
+        told = _From(1, source.name, "offline", self._facts)
         # A header without a year is of the year in which the file was written.
         received = source.modified if source.form == "lines" and source.modified else self._clock.now()
         raw: _Raw | None = None
@@ -161,11 +188,16 @@ class Judge:
             yield batch, list(self._judged(events)), tally
 
     def _raw(self, first: bytes) -> _Raw | None:
-        """How to look at raw records like this one, where a parser says it."""
+        """How to look at raw records like this one, where the parser that takes it says it."""
         record = _decoded(first)
-        for parser in self._parsers if record is not None and not self._parser else ():
-            for shape in parser.shapes:
-                if shape.read(record or {}) is not None:
+        if record is None:
+            return None
+        now = self._clock.now()
+        alone = Normaliser(self._parsers, clock=self._clock, longest=LONGEST)
+        (event,) = alone.normalise([(_Record(0, first, 1, now, 0), _From(1, "", "offline", self._facts), 0)])
+        for parser in self._parsers:
+            for shape in parser.shapes if parser.id == event.parser else ():
+                if shape.read(record) is not None:
                     matcher = self._raw_matchers.get(shape)
                     if matcher is None:
                         matcher = self._raw_matchers[shape] = JsonMatcher(self._rules.values(), shape)
