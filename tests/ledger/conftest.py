@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +19,7 @@ from watchbill.ledger import Writer
 
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # pytest in importlib mode adds nothing
 START = 1_772_618_400 * SECOND
+SECOND_VERIFIER = Path(__file__).parent / "second_verifier"
 
 
 @dataclass
@@ -62,3 +69,31 @@ def filled(place) -> Place:
             place.clock.advance(SECOND)
             writer.tick()
     return place
+
+
+@pytest.fixture(scope="session")
+def second(tmp_path_factory):
+    """The program, built once; called with a path it gives its report."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("Go is not installed: apt-get install golang-go")
+    # One build for all workers of a run: compiling Go's library anew takes longer than all of these tests.
+    folder = tmp_path_factory.getbasetemp().parent
+    sources = b"".join(path.read_bytes() for path in sorted(SECOND_VERIFIER.glob("*.go")))
+    program = folder / f"second_verifier-{hashlib.sha256(sources).hexdigest()[:16]}"
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+    with (folder / "second_verifier.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            subprocess.run([go, "build", "-o", program, "."], cwd=SECOND_VERIFIER, env=environment, check=True)
+
+    def verify(path: Path, *options: str) -> dict:
+        done = subprocess.run([program, *options, path], capture_output=True, text=True, check=False)
+        assert "goroutine" not in done.stderr, done.stderr  # a crash of Go's ends with 2 as well
+        if done.returncode == 2:  # nothing could be read
+            return {"ok": False, "code": 2, "findings": [done.stderr], "unproven": []}
+        report = json.loads(done.stdout)
+        assert done.returncode == (1 if not report["ok"] else 3 if report["unproven"] else 0)
+        return report | {"code": done.returncode}
+
+    return verify

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -176,6 +177,10 @@ func (l *Log) head(checkpoint *Checkpoint, root Hash, fingerprint string) {
 		l.report.wrong("%s: its origin is %q", where, checkpoint.Origin)
 	} else if !checkpoint.signedBy(l.keys.current) {
 		l.report.wrong("%s: the log's key did not sign it", where)
+	} else if second := l.keys.second; second != nil {
+		if at, err := checkpoint.cosigned(Cosigner{checkpoint.Origin, cosignMLDSA, second}); err != nil || at == 0 {
+			l.report.wrong("%s: the log's second key (ML-DSA-44) did not sign it (%v)", where, err)
+		}
 	}
 	sum := sha256.Sum256(l.keys.root)
 	print := hex.EncodeToString(sum[:])
@@ -186,7 +191,15 @@ func (l *Log) head(checkpoint *Checkpoint, root Hash, fingerprint string) {
 	if fingerprint == "" {
 		l.report.notShown("whose root key it is: no fingerprint was given")
 	}
-	l.report.notShown("witnesses, time stamps and post-quantum signatures, which this verifier does not read")
+}
+
+// rootKey compares the root that stands beside with the one of the key entries.
+func (l *Log) rootKey(vkey string) {
+	id := sha256.Sum256(append([]byte("watchbill-root\n\x01"), l.keys.root...))
+	due := "watchbill-root+" + hex.EncodeToString(id[:4]) + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, l.keys.root...))
+	if l.keys.root != nil && strings.TrimSpace(vkey) != due {
+		l.report.wrong("shard %d: the root that stands beside is not that of the key entries", l.shard)
+	}
 }
 
 // Counter follows every source's running number.

@@ -13,6 +13,9 @@ import (
 	"strings"
 )
 
+// mostSignatures is how many lines of signatures a note may have.
+const mostSignatures = 64
+
 // Checkpoint is a signed tree head (c2sp.org/tlog-checkpoint) and the note that carries it.
 type Checkpoint struct {
 	Origin     string
@@ -27,7 +30,25 @@ func parseCheckpoint(raw []byte) (*Checkpoint, error) {
 	if cut < 0 {
 		return nil, errors.New("the checkpoint is no signed note")
 	}
-	text := string(raw[:cut+1])
+	found, err := parseHead(string(raw[:cut+1]))
+	if err != nil {
+		return nil, err
+	}
+	signatures := strings.Split(strings.TrimSuffix(string(raw[cut+2:]), "\n"), "\n")
+	if len(signatures) > mostSignatures {
+		return nil, errors.New("the checkpoint has too many signatures")
+	}
+	for _, line := range signatures {
+		if !strings.HasPrefix(line, "— ") {
+			return nil, errors.New("the checkpoint has a line that is no signature")
+		}
+		found.signatures = append(found.signatures, strings.TrimPrefix(line, "— "))
+	}
+	return found, nil
+}
+
+// parseHead reads a note's text, without its signatures.
+func parseHead(text string) (*Checkpoint, error) {
 	lines := strings.Split(text, "\n")
 	if len(lines) < 4 {
 		return nil, errors.New("the checkpoint has too few lines")
@@ -42,12 +63,6 @@ func parseCheckpoint(raw []byte) (*Checkpoint, error) {
 	}
 	found := &Checkpoint{Origin: lines[0], Size: size, text: text}
 	copy(found.Root[:], root)
-	for _, line := range strings.Split(strings.TrimSuffix(string(raw[cut+2:]), "\n"), "\n") {
-		if !strings.HasPrefix(line, "— ") {
-			return nil, errors.New("the checkpoint has a line that is no signature")
-		}
-		found.signatures = append(found.signatures, strings.TrimPrefix(line, "— "))
-	}
 	return found, nil
 }
 
@@ -71,6 +86,8 @@ func (c *Checkpoint) signedBy(key ed25519.PublicKey) bool {
 type Keys struct {
 	origin        string
 	root, current ed25519.PublicKey
+	second        []byte              // ML-DSA-44, nil if the current entry names none
+	all           []ed25519.PublicKey // every key that ever signed
 }
 
 func decodeKey(value any) (ed25519.PublicKey, error) {
@@ -123,7 +140,15 @@ func (k *Keys) take(raw []byte, shard int) error {
 			return errors.New("the old key's signature is wrong")
 		}
 	}
-	k.root, k.current = root, key
+	var second []byte
+	if entry["mldsa44"] != nil {
+		text, _ := entry["mldsa44"].(string)
+		if second, err = base64.StdEncoding.DecodeString(text); err != nil || len(second) != mldsaKeySize {
+			return errors.New("mldsa44: not an ML-DSA-44 public key in base64")
+		}
+	}
+	k.root, k.current, k.second = root, key, second
+	k.all = append(k.all, key)
 	return nil
 }
 

@@ -20,7 +20,7 @@ import (
 const mostPart = 1 << 30
 
 // verifyLedger checks every shard of a ledger folder.
-func verifyLedger(folder, fingerprint string, report *Report) error {
+func verifyLedger(folder string, options Options, report *Report) error {
 	found, _ := filepath.Glob(filepath.Join(folder, "shard-*"))
 	if len(found) == 0 {
 		return errors.New("no shard is in " + folder)
@@ -31,14 +31,14 @@ func verifyLedger(folder, fingerprint string, report *Report) error {
 		if err != nil {
 			continue
 		}
-		if err := verifyShard(path, number, fingerprint, report); err != nil {
+		if err := verifyShard(path, number, options, report); err != nil {
 			report.wrong("shard %d: %v", number, err)
 		}
 	}
 	return nil
 }
 
-func verifyShard(path string, shard uint64, fingerprint string, report *Report) error {
+func verifyShard(path string, shard uint64, options Options, report *Report) error {
 	raw, err := os.ReadFile(filepath.Join(path, "log", "checkpoint"))
 	if err != nil {
 		return err
@@ -57,7 +57,26 @@ func verifyShard(path string, shard uint64, fingerprint string, report *Report) 
 		leaves[i] = leafHash(log.entries[i])
 	}
 	log.read()
-	log.head(checkpoint, treeHash(leaves), fingerprint)
+	log.head(checkpoint, treeHash(leaves), options.fingerprint)
+	shown := &Shown{head: checkpoint, end: checkpoint.Size, roots: map[int]Hash{}, live: true}
+	if shown.anchors, err = keptAnchors(filepath.Join(path, "anchors")); err != nil {
+		return err
+	}
+	sizes := []int{checkpoint.Size}
+	for _, one := range shown.anchors {
+		sizes = append(sizes, one.Size)
+	}
+	if options.trust != nil {
+		for _, one := range options.trust.heads {
+			sizes = append(sizes, one.Size)
+		}
+	}
+	for _, size := range sizes {
+		if size <= len(leaves) {
+			shown.roots[size] = treeHash(leaves[:size])
+		}
+	}
+	log.judge(shown, options.trust)
 	log.tiles(filepath.Join(path, "log", "tile"), leaves)
 	return log.volumes(path)
 }
@@ -324,7 +343,7 @@ func (l *Log) block(where string, frame Frame, index int, due Counter) int {
 }
 
 // verifyBundle checks an exported bundle.
-func verifyBundle(path, fingerprint string, report *Report) error {
+func verifyBundle(path string, options Options, report *Report) error {
 	archive, err := zip.OpenReader(path)
 	if err != nil {
 		return err
@@ -337,6 +356,13 @@ func verifyBundle(path, fingerprint string, report *Report) error {
 		}
 		defer file.Close()
 		return io.ReadAll(io.LimitReader(file, mostPart))
+	}
+	names := map[string]bool{}
+	for _, member := range archive.File {
+		if names[member.Name] {
+			return fmt.Errorf("the bundle has %s twice", member.Name)
+		}
+		names[member.Name] = true
 	}
 	var about struct {
 		V      int
@@ -359,7 +385,7 @@ func verifyBundle(path, fingerprint string, report *Report) error {
 	}
 	for _, one := range about.Shards {
 		before, segments := report.Events, report.Segments
-		if err := verifyPart(part, one.Shard, one.First, one.End, fingerprint, report); err != nil {
+		if err := verifyPart(part, one.Shard, one.First, one.End, options, report); err != nil {
 			report.wrong("shard %d: %v", one.Shard, err)
 		} else if report.Events-before != one.Events || report.Segments-segments != one.Segments {
 			report.wrong("shard %d: the bundle says %d events in %d segments", one.Shard, one.Events, one.Segments)
@@ -368,10 +394,10 @@ func verifyBundle(path, fingerprint string, report *Report) error {
 	return nil
 }
 
-func verifyPart(part func(string) ([]byte, error), shard uint64, first, end int, fingerprint string, report *Report) error {
+func verifyPart(part func(string) ([]byte, error), shard uint64, first, end int, options Options, report *Report) error {
 	folder := fmt.Sprintf("shard-%04d/", shard)
-	var raws [5][]byte
-	for i, name := range []string{"checkpoint", "keys.json", "entries", "proof", "frames"} {
+	var raws [6][]byte
+	for i, name := range []string{"checkpoint", "keys.json", "entries", "proof", "frames", "anchors.json"} {
 		raw, err := part(folder + name)
 		if err != nil {
 			return err
@@ -412,7 +438,17 @@ func verifyPart(part func(string) ([]byte, error), shard uint64, first, end int,
 		}
 	}
 	log.read()
-	log.head(checkpoint, root, fingerprint)
+	log.head(checkpoint, root, options.fingerprint)
+	vkey, err := part("root.pub")
+	if err != nil {
+		return err
+	}
+	log.rootKey(string(vkey))
+	shown, err := log.readAnchors(raws[5], checkpoint, end)
+	if err != nil {
+		return err
+	}
+	log.judge(shown, options.trust)
 	all, broken := frames(raws[4])
 	if broken != nil {
 		report.wrong("shard %d: frames: %v", shard, broken)
@@ -438,13 +474,9 @@ func (l *Log) proven(raw []byte, checkpoint *Checkpoint) error {
 		if err != nil {
 			return err
 		}
-		var proof []Hash
-		for _, text := range one.Proof {
-			hash, err := base64.StdEncoding.DecodeString(text)
-			if err != nil || len(hash) != 32 {
-				return errors.New("a proof holds what is no hash")
-			}
-			proof = append(proof, Hash(*(*[32]byte)(hash)))
+		proof, err := decodeHashes(one.Proof)
+		if err != nil {
+			return err
 		}
 		root, err := rangeRoot(checkpoint.Size, one.Index, []Hash{leafHash(entry)}, proof)
 		if err != nil || root != checkpoint.Root {
