@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -166,13 +166,19 @@ class Sink:
         await durable
         return landed[0]
 
-    async def store(self, origin: Origin, raws: Sequence[bytes], cuts: Sequence[Cut] = ()) -> tuple[int, int]:
-        """Take a batch and wait until it is durable; returns the position of its first record and the durable head."""
+    def store(
+        self, origin: Origin, raws: Sequence[bytes], cuts: Sequence[Cut] = ()
+    ) -> Coroutine[None, None, tuple[int, int]]:
+        """Take a batch at once; to be waited for until it is durable: the position of its first record, the durable head."""
         durable: asyncio.Future[int] = self._loop.create_future()
         landed: list[int] = []
         self.offer(origin, raws, partial(_settle, durable), cuts, landed)
-        head = await durable
-        return landed[0], head
+
+        async def told() -> tuple[int, int]:
+            head = await durable
+            return landed[0], head
+
+        return told()
 
     def gap(self, origin: Origin, reason: str, **detail: str | int) -> None:
         """Declare a loss: ``missing`` records, counted as one when nobody knows. Told as an internal event, too."""

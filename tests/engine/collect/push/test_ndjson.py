@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from watchbill.engine.collect.push.ndjson import Streams
+from watchbill.engine.collect.positions import Positions
+from watchbill.engine.collect.push.ndjson import RECENT, Streams
 from watchbill.ledger import consistency
 from watchbill.ledger.keys import open_private, open_root_public, origin
 from watchbill.ledger.note import Checkpoint, Verifier, public_bytes, unb64
@@ -69,6 +70,77 @@ def test_an_old_batch_is_refused_and_told(pushing):
     asyncio.run(story())
 
 
+def test_a_sender_with_several_batches_under_way_raises_no_alert(pushing, tmp_path):
+    """Batches overtake each other and are sent again, in the same run and over a restart: one copy, in order, no alert.
+
+    Once they are answered and the sender has said so, each of them is a replay: refused, and told; over a restart, too.
+    """
+    batches = [(1, 2), (3, 3), (4, 6), (7, 9)]
+
+    async def story():
+        async with pushing() as push:
+            kept = Positions(tmp_path / "collect.json")
+
+            def send(first, last, answered, status=200):
+                path = f"/ingest?stream=app&sequence={first}&answered={answered}"
+                return push.post(path, body(first, last), status=status)
+
+            push.server._answers._streams = Streams(push.here.sink, kept)
+            for _ in range(3):
+                await asyncio.gather(*(send(*one, 1) for one in reversed(batches)))
+            push.server._answers._streams = Streams(push.here.sink, kept)
+            await asyncio.gather(*(send(*one, 1) for one in batches))
+            assert push.stored("send") == LINES
+            await send(10, 9, 7)
+            assert not push.notes("source.replayed")
+            await send(7, 9, 7)
+            await send(4, 5, 4, status=409)
+            push.server._answers._streams = Streams(push.here.sink, kept)
+            await send(4, 6, 1, status=409)
+            await send(7, 9, 7)
+            await push.here.until(lambda: len(push.notes("source.replayed")) == 2)
+            assert not push.notes("source.gap")
+            assert push.stored("send") == LINES
+
+    asyncio.run(story())
+
+
+def test_a_sender_that_says_nothing_and_sends_again_over_a_restart_raises_no_alert(pushing, tmp_path):
+    """Batches that may have been under way are refused at most; one from long before is told of, over a restart, too."""
+
+    async def story():
+        async with pushing() as push:
+            kept = Positions(tmp_path / "collect.json")
+            push.server._answers._streams = Streams(push.here.sink, kept)
+            for number in range(1, RECENT + 3):
+                await push.post(f"/ingest?stream=app&sequence={number}", b"%d" % number)
+            push.server._answers._streams = Streams(push.here.sink, kept)
+            await push.post(f"/ingest?stream=app&sequence={RECENT}", b"%d" % RECENT, status=409)
+            assert not push.notes("source.replayed")
+            await push.post("/ingest?stream=app&sequence=1", b"1", status=409)
+            await push.here.until(lambda: len(push.notes("source.replayed")) == 1)
+            assert len(push.stored("send")) == RECENT + 2
+
+    asyncio.run(story())
+
+
+def test_what_is_under_way_is_bounded(pushing):
+    """A batch whose predecessor never comes is refused for now, and one too many; nothing of either is stored."""
+
+    async def story():
+        async with pushing() as push:
+            answer = await push.post("/ingest?stream=app&sequence=3&answered=1", body(3, 4), status=503)
+            assert answer.headers["Retry-After"] == "1"
+            for number in range(1, RECENT + 1):
+                await push.post(f"/ingest?stream=app&sequence={number}&answered=1", b"%d" % number)
+            await push.post(f"/ingest?stream=app&sequence={RECENT + 1}&answered=1", b"x", status=429)
+            await push.post(f"/ingest?stream=app&sequence={RECENT + 1}&answered=2", b"x")
+            assert len(push.stored("send")) == RECENT + 1
+            assert not push.notes("source.gap")
+
+    asyncio.run(story())
+
+
 def test_skipped_numbers_are_a_declared_gap(pushing):
     """The ledger counts them as dropped, and the stream goes on behind them."""
 
@@ -103,7 +175,7 @@ def test_a_new_process_asks_the_ledger(pushing, tmp_path):
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("query", ["stream=a", "sequence=1", "stream=a&sequence=0", "stream=a&sequence=x", "stream=../a&sequence=1", "stream=a&sequence=99999999999999999999"])  # fmt: skip
+@pytest.mark.parametrize("query", ["stream=a", "sequence=1", "stream=a&sequence=0", "stream=a&sequence=x", "stream=../a&sequence=1", "stream=a&sequence=99999999999999999999", "stream=a&sequence=3&answered=4", "stream=a&sequence=3&answered=0"])  # fmt: skip
 def test_what_does_not_count_is_refused(pushing, query):
     """A stream needs a name and a number."""
 

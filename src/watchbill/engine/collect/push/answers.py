@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 from watchbill.core.errors import LedgerError
 from watchbill.engine.collect.framing import Cut
 from watchbill.engine.collect.origin import Origin, Origins
+from watchbill.engine.collect.positions import Positions
 from watchbill.engine.collect.push import hec, ndjson, otlp
 from watchbill.engine.collect.push.messages import Answer, RefusedError, Request
 from watchbill.engine.collect.sink import Sink
@@ -29,10 +30,12 @@ _T = TypeVar("_T")
 class Answers:
     """One method for each thing that can be asked. All raise RefusedError."""
 
-    def __init__(self, sink: Sink, origins: Origins, checkpoints: TileReader, limit: int) -> None:
+    def __init__(
+        self, sink: Sink, origins: Origins, checkpoints: TileReader, limit: int, positions: Positions | None = None
+    ) -> None:
         self._sink, self._origins, self._checkpoints, self._limit = sink, origins, checkpoints, limit
         self._channels = hec.Channels()
-        self._streams = ndjson.Streams(sink)
+        self._streams = ndjson.Streams(sink, positions)
         #: The process ends: nothing more is taken.
         self.stopping = False
 
@@ -49,10 +52,13 @@ class Answers:
                 raise RefusedError(503, why, retry_after=10, code=9, close=True) from None
 
     async def _store(self, origin: Origin, raws: Sequence[bytes], cuts: Sequence[Cut] = ()) -> tuple[int, int]:
-        """Wait until a batch is durable. Raises RefusedError: it may be stored later, and then is there twice."""
+        """Store a batch durably. Raises RefusedError: it may be stored later, and then is there twice."""
+        return await self._durable(self._sink.store(origin, raws, cuts))
+
+    async def _durable(self, stored: Awaitable[tuple[int, int]]) -> tuple[int, int]:
         try:
             async with asyncio.timeout(DURABLE_LIMIT):
-                return await asyncio.shield(self._sink.store(origin, raws, cuts))
+                return await asyncio.shield(stored)
         except TimeoutError:
             why = self._sink.trouble or "the disk is too slow"
             raise RefusedError(503, f"not durable yet: {why}", retry_after=30, code=9) from None
@@ -111,19 +117,18 @@ class Answers:
         raws, cuts = self._bounded(await _apart(request.body, ndjson.split_lines))
         form = request.token.format or _word(request, "format")
         if numbered := ndjson.stream_of(request):
-            stream, first = numbered
-            if not first:
+            if not numbered.first:
                 raise RefusedError(400, "a stream's records are numbered: say the first one's in sequence=")
-            origin = self._origin("send", f"{request.token.name}/{stream}", format=form)
-            await self._streams.following(origin)
-            fresh = self._streams.take(origin, request, first, raws)
+            origin = self._origin("send", f"{request.token.name}/{numbered.stream}", format=form)
+            fresh, stored = await self._streams.take(origin, request, numbered, raws, cuts)
+            position, head = await self._durable(stored)
         else:
             name, host = _of_host(request)
-            origin, fresh = self._origin("ndjson", name, host=host, format=form), raws
-        position, head = await self._store(origin, fresh, cuts if len(fresh) == len(raws) else ())
-        answer: dict[str, object] = {"accepted": len(fresh), "duplicates": len(raws) - len(fresh), "durable": head}
+            origin, fresh = self._origin("ndjson", name, host=host, format=form), len(raws)
+            position, head = await self._store(origin, raws, cuts)
+        answer: dict[str, object] = {"accepted": fresh, "duplicates": len(raws) - fresh, "durable": head}
         if fresh:
-            answer |= {"first": f"0-{position}", "last": f"0-{position + len(fresh) - 1}"}
+            answer |= {"first": f"0-{position}", "last": f"0-{position + fresh - 1}"}
         if numbered:
             answer["next"] = await self._streams.following(origin)
             answer["checkpoint"] = self._checkpoints.checkpoint() or ""
@@ -134,7 +139,7 @@ class Answers:
         if numbered is None:
             raise RefusedError(400, "say which stream: ?stream=NAME")
         form = request.token.format or _word(request, "format")
-        origin = self._origin("send", f"{request.token.name}/{numbered[0]}", format=form)
+        origin = self._origin("send", f"{request.token.name}/{numbered.stream}", format=form)
         following = await self._streams.following(origin)
         return Answer.json(200, {"next": following, "checkpoint": self._checkpoints.checkpoint() or ""})
 

@@ -22,6 +22,7 @@ from h11 import LocalProtocolError
 from watchbill.engine.collect.framing import LINE_LIMIT
 from watchbill.engine.collect.listener import Listener
 from watchbill.engine.collect.origin import Origins
+from watchbill.engine.collect.positions import Positions
 from watchbill.engine.collect.push import hec, otlp
 from watchbill.engine.collect.push.answers import HEC, ROUTES, Answers, Route
 from watchbill.engine.collect.push.bodies import Budget
@@ -43,7 +44,9 @@ LAST_LIMIT = 3.0
 
 
 class Push:
-    """The listener and what it answers. ``port`` 0 takes a free one; ``address`` tells which."""
+    """The listener and what it answers. ``port`` 0 takes a free one; ``address`` tells which. ``positions`` remembers for the
+    numbered streams what was answered.
+    """
 
     def __init__(
         self,
@@ -57,12 +60,13 @@ class Push:
         max_body: int = 8 << 20,
         connections: int = 0,
         tls: Tls | None = None,
+        positions: Positions | None = None,
     ) -> None:
         self.kind = KIND
         self.refused = 0
         self.connections: set[Connection] = set()
         self.listener = Listener(KIND, sink, origins, where, self._protocol, tls=tls, section=KIND)
-        self._answers = Answers(sink, origins, checkpoints, limit)
+        self._answers = Answers(sink, origins, checkpoints, limit, positions)
         self._tokens = tokens
         self._max_body = max_body
         self._most = connections or CONNECTION_LIMIT
