@@ -21,7 +21,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from judging import judge
-from scenarios import command
+from nursery import command
 
 SIZE = 16 << 20
 _REQUEST_BYTES = 40  # of a write, before its data

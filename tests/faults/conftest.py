@@ -14,6 +14,15 @@ import pytest
 sys.path.append(str(Path(__file__).parent))  # pytest in importlib mode adds nothing
 
 
+@pytest.fixture(scope="session")
+def nursery():
+    """What forks victims."""
+    from nursery import Nursery
+
+    with Nursery() as forking:
+        yield forking
+
+
 @pytest.fixture
 def scratch(tmp_path):
     """A folder in memory: thousands of ledgers are made and synced in it."""

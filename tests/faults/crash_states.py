@@ -17,28 +17,14 @@ from __future__ import annotations
 import random
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 SECTOR = 512
-CALLS = (
-    "openat,close,lseek,read,write,pwrite64,fsync,fdatasync,ftruncate,fallocate,rename,renameat,link,linkat,"
-    "unlink,unlinkat,mkdir,rmdir,writev"
-)
 _CALL = re.compile(rb"(?:\d+ +)?(\w+)\((.*)\) += (-?\d+)")
 _PART = re.compile(rb'"((?:\\x[0-9a-f]{2})*)"|([^," ][^,"]*)')
-
-
-def trace(command: list[str], log: Path, *inject: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a program under strace, which may make its system calls fail (``inject`` as strace spells it)."""
-    faults = [argument for fault in inject for argument in ("-e", f"inject={fault}")]
-    return subprocess.run(
-        ["strace", "-qq", "-xx", "-s", "99999999", "-e", "signal=none", "-e", f"trace={CALLS}", *faults, "-o", log, *command],
-        capture_output=True, check=False, timeout=120, start_new_session=True,
-    )  # fmt: skip
 
 
 @dataclass

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from crash_states import Disk, State, clear, states, trace
+from crash_states import Disk, State, clear, states
 from judging import acknowledged
-
-ROUNDS = 12
-_VICTIM = Path(__file__).with_name("victim.py")
-
-
-def command(folder: Path, seed: int, rounds: int = ROUNDS) -> list[str]:
-    """How to start the victim; without site packages' start-up files, which it does not need."""
-    return [sys.executable, str(_VICTIM), str(folder), str(seed), str(rounds)]
+from nursery import Nursery
 
 
 class Scenario(NamedTuple):
@@ -37,16 +29,18 @@ SCENARIOS = (
 )
 
 
-def play(scenario: Scenario, folder: Path, seed: int, chance: random.Random, each: int) -> Iterator[State]:
+def play(
+    nursery: Nursery, scenario: Scenario, folder: Path, seed: int, chance: random.Random, each: int
+) -> Iterator[State]:
     """Run a scenario under strace in a folder, and give the states that crashes at each of its moments may leave."""
     live, log, at_first = folder / "live", folder / "strace", 0
     clear(live)
     if scenario.before:
-        killed = trace(command(live, seed), log, *scenario.before)
-        assert killed.returncode == -9, killed.stderr
-        at_first = acknowledged(killed.stdout)
+        killed = nursery.run(live, seed, log, scenario.before)
+        assert killed.code == -9, killed.errors
+        at_first = acknowledged(killed.said)
     disk = Disk(live)
     disk.acknowledged = at_first
-    ended = trace(command(live, seed), log, *scenario.faults)
-    assert ended.returncode == 0, (ended.stdout, ended.stderr)
+    ended = nursery.run(live, seed, log, scenario.faults)
+    assert ended.code == 0, ended
     yield from states(disk, log, chance, each)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from scenarios import command
+from nursery import command
 
 from watchbill.ledger import verify_ledger
 

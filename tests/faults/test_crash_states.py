@@ -11,9 +11,9 @@ from scenarios import SCENARIOS, play
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_no_crash_state_loses_what_was_acknowledged(scenario, tmp_path, scratch):
+def test_no_crash_state_loses_what_was_acknowledged(scenario, nursery, scratch):
     """A sample of the states of each recorded run; ``make torture`` takes a hundred thousand."""
-    found = list(play(scenario, tmp_path, 1, random.Random(1), 4))
+    found = list(play(nursery, scenario, scratch, 1, random.Random(1), 4))
     for number, state in enumerate(random.Random(2).sample(found, 24)):
         build(state, scratch / f"{number}")
         try:

@@ -10,7 +10,7 @@ import time
 import pytest
 import victim
 from judging import check_records, judge
-from scenarios import command
+from nursery import command
 
 from watchbill.core.clock import FixedClock
 from watchbill.core.errors import LedgerError

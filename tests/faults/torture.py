@@ -18,14 +18,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from block_device import power_cuts
 from crash_states import State, build
-from injections import OVER_A_CRASH, inject, injections
+from injections import Injection, Injector
 from judging import judge
 from kills import kills
+from nursery import Nursery
 from scenarios import SCENARIOS, play
 from tampering import tampered
 from whole_product import killed_at_random
@@ -80,14 +82,15 @@ class Bar:
 def _states(total: int) -> Iterator[tuple[int, State, str]]:
     """Crash states of all scenarios, seed after seed, until there are enough."""
     count = 0
-    for seed in range(1, 1_000_000):
-        for scenario in SCENARIOS:
-            with tempfile.TemporaryDirectory() as folder:
-                for state in play(scenario, Path(folder), seed, random.Random(seed), EACH):
-                    yield seed, state, scenario.name
-                    count += 1
-                    if count >= total:
-                        return
+    with Nursery() as nursery:
+        for seed in range(1, 1_000_000):
+            for scenario in SCENARIOS:
+                with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+                    for state in play(nursery, scenario, Path(folder), seed, random.Random(seed), EACH):
+                        yield seed, state, scenario.name
+                        count += 1
+                        if count >= total:
+                            return
 
 
 def _judge_state(task: tuple[int, State, str]) -> tuple[str, str]:
@@ -143,8 +146,8 @@ def kill(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
     total = max(1, int(KILLS * scale))
     progress, took, failures = bar("kills", total), [], []
     try:
-        with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
-            for seconds in kills(Path(folder), total, random.Random(1)):
+        with Nursery() as nursery, tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+            for seconds in kills(nursery, Path(folder), total, random.Random(1)):
                 took.append(seconds)
                 if not progress.step():
                     break
@@ -156,20 +159,33 @@ def kill(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
 
 def injected(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
     """Fault 2: an error or the end at every system call."""
-    with tempfile.TemporaryDirectory(dir=_scratch()) as name:
-        folder = Path(name)
-        found = injections(folder, 1) + injections(folder, 1, OVER_A_CRASH)
-        chosen = random.Random(1).sample(found, max(1, int(len(found) * scale)))
-        progress, failures, done = bar("injections", len(chosen)), [], Counter()
-        for one in chosen:
-            try:
-                inject(one, folder, 1)
-            except AssertionError as error:
-                failures.append(str(error))
-            done[one.call] += 1
+    with Nursery() as nursery, tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+        found = Injector(nursery, Path(folder)).known()
+    chosen = random.Random(1).sample(found, max(1, int(len(found) * scale)))
+    progress, failures, done = bar("injections", len(chosen)), [], Counter()
+    with multiprocessing.get_context("spawn").Pool(initializer=_leave_it_to_the_parent) as pool:
+        for call, wrong in pool.imap_unordered(_inject, chosen, chunksize=4):
+            done[call] += 1
+            if wrong:
+                failures.append(wrong)
             if not progress.step():
                 break
     return Figures(done.total(), failures, {"calls": dict(done)})
+
+
+@lru_cache(1)
+def _injector() -> Injector:
+    """In a process of the pool: victims and a folder of its own; the folder goes with that of the run."""
+    return Injector(Nursery(), Path(tempfile.mkdtemp(dir=_scratch())))
+
+
+def _inject(one: Injection) -> tuple[str, str]:
+    """In a process of the pool: the name of the call, and what is wrong ("" if nothing)."""
+    try:
+        _injector().inject(one)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
+        return one.call, f"{type(error).__name__}: {error}"
+    return one.call, ""
 
 
 def flips(scale: float, bar: Callable[[str, int], Bar]) -> Figures:

@@ -1,6 +1,7 @@
 """The program that is killed, starved and lied to: a writer of one shard that says what it may acknowledge.
 
-    python victim.py FOLDER SEED ROUNDS [--last]
+    python victim.py FOLDER SEED ROUNDS
+    python victim.py --serve FD          forks one for each request on a socket (nursery.py)
 
 It writes to standard output ``<head>`` after each commit, which is its acknowledgement, and ``! <error>`` for each
 refusal. What it appends depends on SEED and on the position alone, so that every stored record can be recognised. Its
@@ -9,9 +10,13 @@ clock is its own and goes 0.4 s a round: segments, checkpoints and volumes come 
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import signal
+import socket
 import sys
+import traceback
 from functools import lru_cache
 from pathlib import Path
 
@@ -76,9 +81,46 @@ def work(folder: Path, seed: int, rounds: int) -> None:
     say(f"{position}")
 
 
-if __name__ == "__main__":
+def main(folder: str, seed: int, rounds: int) -> int:
     try:
-        work(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+        work(Path(folder), seed, rounds)
     except LedgerError as error:
         say(f"! {error}")
-        sys.exit(3)
+        return 3
+    return 0
+
+
+def serve(calls: socket.socket) -> None:
+    """Fork a victim for each request, answer with its process id, then with its exit code."""
+    while True:
+        asked, fds, _, _ = socket.recv_fds(calls, 4096, 2)
+        if not asked:
+            return
+        pid = os.fork()
+        if not pid:
+            os._exit(_be_born(json.loads(asked), *fds))
+        for fd in fds:
+            os.close(fd)
+        calls.send(b"%d" % pid)
+        calls.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _be_born(asked: dict, said: int, errors: int) -> int:
+    os.dup2(said, 1)
+    os.dup2(errors, 2)
+    os.closerange(3, 64)
+    try:
+        if asked["stopped"]:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return main(asked["folder"], asked["seed"], asked["rounds"])
+    except Exception:  # noqa: BLE001 - as the interpreter does at its end
+        traceback.print_exc()
+        return 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--serve":
+        with socket.socket(fileno=int(sys.argv[2])) as requests:
+            serve(requests)
+    else:
+        sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
