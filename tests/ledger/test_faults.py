@@ -80,7 +80,7 @@ def test_a_torn_end_is_cut_back(place, keep):
     reader.close()
 
 
-@pytest.mark.parametrize("kind", [frames.Kind.GROUP, frames.Kind.SEAL], ids=["group", "seal"])
+@pytest.mark.parametrize("kind", list(frames.Kind)[1:4], ids=["group", "seal", "entry"])
 def test_a_frame_that_is_torn_in_its_middle_is_cut_off(place, kind):
     """A crash may write the end of a frame and not its middle: nothing of it counts, and what stood before it is whole."""
     writer = place.writer()
@@ -92,6 +92,8 @@ def test_a_frame_that_is_torn_in_its_middle_is_cut_off(place, kind):
     if kind is frames.Kind.SEAL:
         place.clock.advance(SECOND)
         writer._seal(list(writer._open))
+    elif kind is frames.Kind.ENTRY:
+        writer.enter(writer._incidents.disk_is_full(0))
     else:
         writer.append(source, [b"torn" * 50], place.clock.now())
         writer.commit()

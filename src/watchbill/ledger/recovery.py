@@ -9,7 +9,7 @@ from pathlib import Path
 
 from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import frames, tree
-from watchbill.ledger.frames import Frame, Kind
+from watchbill.ledger.frames import NO_MAC, Frame, Kind
 from watchbill.ledger.keys import TailKey
 from watchbill.ledger.manifest import Manifest, Seal
 from watchbill.ledger.note import Checkpoint, Verifier, open_note
@@ -162,13 +162,23 @@ class _Replay:
     def _take(self, state: State, frame: Frame) -> None:
         match frame.header.kind:
             case Kind.ENTRY:
-                state.log.append(frame.payload)
+                self._entry(state, frame)
             case Kind.GROUP:
                 self._group(state, frame)
             case Kind.SEAL:
                 self._seal(state, frame)
             case Kind.VOLUME:
                 raise ValueError("a second opening")
+
+    def _entry(self, state: State, frame: Frame) -> None:
+        """Take an entry of the log that is no manifest. Once signed it stays: a torn one must not get there."""
+        number = frame.header.segment
+        if number > state.segment:
+            raise ValueError(f"an entry of segment {number}, where {state.segment} is due")
+        key = self._tail.held(number)
+        if key and not frame.follows(key, NO_MAC):
+            raise ValueError("the entry is not what was written")
+        state.log.append(frame.payload)
 
     def _group(self, state: State, frame: Frame) -> None:
         """Take a group. Everything is checked first: a frame that a crash tore must leave no trace in the state."""
