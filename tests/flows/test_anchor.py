@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from authority import Authority
 from watchbill.core.clock import HOUR, SECOND
 from watchbill.core.config import AuthorityConfig, Config, LedgerConfig, WitnessConfig
 from watchbill.core.errors import LedgerError
+from watchbill.flows import keys
 from watchbill.flows.anchor import FAILING, RETURNED, Anchoring
 from watchbill.flows.prove import DAMAGED
 from watchbill.ledger import anchors, shards, timestamps
@@ -117,6 +119,40 @@ def test_two_witnesses_cosign_and_notice_a_rollback_and_a_split_view(place, stor
     again.witness()
     assert sum("written anew" in one["what"] for one in told(DAMAGED)) == 2
     assert list((tmp_path / "w1" / "evidence").iterdir())
+
+
+def test_witnesses_follow_a_rotated_key_and_others_are_named_in_the_alert(place, story, witnesses):
+    """Ours take up the key by themselves, and the old one no more. One that cannot is told of with the key it needs."""
+    config = configured(witnesses)
+    log = place.data.ledger / "shard-0000"
+    asking = Anchoring(place.data, config, place.clock)
+    asking.witness()
+    before = vkeys(place)
+    asked = keys.request(place.data, place.clock, by="cli:ana")
+    assert keys.apply(place.data, place.clock, keys.sign(asked, place.data.keys / "root.key"), by="cli:ana")
+    place.receive(*story.lines[50:90])
+    place.clock.advance(2 * SECOND)
+    asking.witness()
+    known = [Cosigner.from_vkey(one.key) for one in config.ledger.witnesses]
+    note = TileReader(log / "log").checkpoint()
+    assert note.partition("\n\n")[0] == anchors.cosigned(log).partition("\n\n")[0]
+    assert set(cosignatures(anchors.cosigned(log), known)) == set(known)
+    trusted = [one["key"] for one in map(json.loads, witnesses[0].command("list", "--json").splitlines())]
+    assert trusted == vkeys(place) != before
+    assert told(FAILING) == told(DAMAGED) == []
+
+    questions = []
+
+    def of_another_make(request):
+        questions.append(request.url.path)
+        status = 403 if request.url.path == "/add-checkpoint" else 404
+        return httpx.Response(status, text="unknown key\n")
+
+    other = Anchoring(place.data, config, place.clock, httpx.MockTransport(of_another_make))
+    for _ in range(4):
+        other.witness()
+    assert f"witness trust --data DIR {vkeys(place)[0]}" in told(FAILING)[0]["reason"]
+    assert questions.count("/follow-key") == 2  # once each, though refused four times
 
 
 def test_a_witness_that_is_away_is_told_once_and_when_it_is_back(place, story):

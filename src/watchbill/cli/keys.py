@@ -127,7 +127,8 @@ def _finish(data: DataDir, body: dict[str, Any]) -> None:
         )
     for one in flow.state(data).logs:
         click.echo(one.vkey)
-    click.echo("Tell your witnesses these keys: watchbill witness trust --data DIR KEY", err=True)
+    said = "Witnesses of Watchbill's follow within a minute. Others have to be told: watchbill witness trust --data DIR KEY"
+    click.echo(said, err=True)
 
 
 @keys.command()

@@ -97,7 +97,7 @@ def list_logs(data: Path, *, as_json: bool) -> None:
 
 
 def application(opened: Any) -> Callable[[dict[str, Any], _Receive, _Send], Awaitable[None]]:
-    """Return the ASGI application: POST /add-checkpoint, and GET / for whoever looks by."""
+    """Return the ASGI application: POST /add-checkpoint and /follow-key, and GET / for whoever looks by."""
     import asyncio
 
     from watchbill.ledger.witness import LONGEST_REQUEST, Answer
@@ -114,18 +114,21 @@ def application(opened: Any) -> Callable[[dict[str, Any], _Receive, _Send], Awai
 
     async def answer(method: str, path: str, receive: _Receive) -> Answer:
         plain = "text/plain; charset=utf-8"
-        if path == "/add-checkpoint":
+        asked = {"/add-checkpoint": opened.add_checkpoint, "/follow-key": opened.follow_key}.get(path)
+        if asked is not None:
             if method != "POST":
-                return Answer(405, plain, "POST a checkpoint here\n")
+                return Answer(405, plain, "POST it here\n")
             try:
                 body = await asyncio.wait_for(take(receive), 20)
             except TimeoutError:
                 return Answer(408, plain, "the request came too slowly\n")
             if body is None:
                 return Answer(413, plain, f"a request has at most {LONGEST_REQUEST} bytes\n")
-            found: Answer = await asyncio.to_thread(opened.add_checkpoint, body)
+            found: Answer = await asyncio.to_thread(asked, body)
             if found.status != 200:
                 log.warning("refused with %d: %s", found.status, found.body.strip()[:300])
+            elif path == "/follow-key":
+                log.info("a log has a new key: %s", found.body.strip())
             return found
         if path == "/" and method in {"GET", "HEAD"}:
             return Answer(200, plain, "".join(f"{key.cosigner.vkey()}\n" for key in opened.keys))

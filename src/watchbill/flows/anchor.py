@@ -23,10 +23,12 @@ from watchbill.core.errors import LedgerError
 from watchbill.core.paths import DataDir
 from watchbill.core.times import parse_duration
 from watchbill.flows.prove import DAMAGED
-from watchbill.ledger import anchors, consistency, shards, timestamps
+from watchbill.ledger import anchors, consistency, following, shards, timestamps
 from watchbill.ledger.cosign import Cosigner
-from watchbill.ledger.note import Checkpoint
+from watchbill.ledger.manifest import decode_entry
+from watchbill.ledger.note import Checkpoint, Verifier, signature_lines, unb64
 from watchbill.ledger.tiles import TileReader
+from watchbill.ledger.verify import is_manifest
 from watchbill.ledger.volume import shard_path
 from watchbill.ledger.witness import Request, accept
 from watchbill.state.trail import actions
@@ -47,11 +49,14 @@ class RefusedError(Exception):
 
 @dataclass(slots=True)
 class _Standing:
-    """How one of the others does: what it saw last of each shard, and how often it failed in a row."""
+    """How one of the others does: what it saw last of each shard, how often it failed in a row, and which key of each
+    shard it was told to follow to.
+    """
 
     seen: dict[int, int] = field(default_factory=dict)
     failures: int = 0
     told: set[str] = field(default_factory=set)
+    told_key: dict[int, Verifier] = field(default_factory=dict)
 
 
 class Anchoring:
@@ -98,6 +103,8 @@ class Anchoring:
                 line = accept(body.decode(), note, known)
                 standing.seen[shard] = head.size
                 return line
+            if status == httpx.codes.FORBIDDEN and again and self._followed(one, standing, shard, path, note):
+                continue
             if status != httpx.codes.CONFLICT or not again:
                 break
             seen = int(body)
@@ -110,7 +117,28 @@ class Anchoring:
             old = seen
         if status in {httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY}:
             raise RefusedError(f"the ledger is not what it saw at {old} log entries: it was written anew")
-        raise ValueError(f"it answered {status}: {body[:200].decode('utf-8', 'replace').strip()}")
+        said = f"it answered {status}: {body[:200].decode('utf-8', 'replace').strip()}"
+        if status == httpx.codes.FORBIDDEN and (key := standing.told_key.get(shard)):
+            said += (
+                ". It trusts another key than the one that signs now; whoever runs it has to take it up: watchbill "
+                f"witness trust --data DIR {key.vkey()}"
+            )
+        raise ValueError(said)
+
+    def _followed(self, one: WitnessConfig, standing: _Standing, shard: int, path: Path, note: str) -> bool:
+        """Tell a witness that does not trust the key which keys the log had; True if it follows to the newest one.
+
+        Asked once a key, for all entries of the log are read for it. Only our own witnesses know this question.
+        """
+        text, ((_, key_id, _), *_) = signature_lines(note)
+        if shard in standing.told_key and standing.told_key[shard].key_id == key_id:
+            return False
+        head = Checkpoint.parse(text)
+        entries = [entry for entry in TileReader(path / "log").entries(0, head.size) if not is_manifest(entry)]
+        entries = [entry for entry in entries if decode_entry(entry)["kind"] == "key"]
+        status, _ = self._post(f"{one.url.rstrip('/')}/follow-key", following.spell(entries), "application/json")
+        standing.told_key[shard] = Verifier(head.origin, unb64(decode_entry(entries[-1])["key"]))
+        return status == httpx.codes.OK
 
     def stamp(self) -> None:
         """Have the head of each shard time-stamped, if the last stamp of an authority is old and the log has grown."""

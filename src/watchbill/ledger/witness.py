@@ -6,10 +6,12 @@ name would undo each other, so the folder has a lock.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import threading
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +19,7 @@ from typing import NamedTuple
 from watchbill.core import canonical
 from watchbill.core.clock import SECOND, Clock
 from watchbill.core.errors import ConflictError, LedgerError, Place
-from watchbill.ledger import consistency, durable
+from watchbill.ledger import consistency, durable, following
 from watchbill.ledger.cosign import Cosigner, CosigningKey
 from watchbill.ledger.keys import fingerprint, open_mldsa, open_private
 from watchbill.ledger.note import Checkpoint, Verifier, b64, open_note, public_bytes, signature_lines, unb64
@@ -112,6 +114,20 @@ class Witness:
             return _refusal(400, "the old size is greater than the checkpoint's")
         with self._lock:
             return self._judge(request, offered)
+
+    def follow_key(self, body: bytes) -> Answer:
+        """Take a log's new key in the place of a trusted one, if that one and the log's root signed for it."""
+        try:
+            entries = following.parse(body)
+            with self._lock, _changing(self.path):
+                found = following.lead(entries, logs(self.path))
+                if found:
+                    _exchange(self.path, *found)
+        except ValueError as error:
+            return _refusal(400, str(error))
+        if not found:
+            return _refusal(403, "these entries lead from no key that this witness trusts")
+        return Answer(200, "text/plain; charset=utf-8", f"{found[1].vkey()}\n")
 
     def _judge(self, request: Request, offered: Checkpoint) -> Answer:
         seen = last_seen(self.path, offered.origin)
@@ -214,11 +230,27 @@ def trust(path: Path, vkey: str) -> Verifier:
     except ValueError as error:
         raise LedgerError(str(error), mend="copy the key as watchbill keys list shows it") from error
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if log not in logs(path):
-        file = path / "logs"
-        before = file.read_bytes() if file.exists() else b""
-        durable.replace(file, before + f"{log.vkey()}\n".encode())
+    with _changing(path):
+        if log not in logs(path):
+            file = path / "logs"
+            before = file.read_bytes() if file.exists() else b""
+            durable.replace(file, before + f"{log.vkey()}\n".encode())
     return log
+
+
+@contextlib.contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """While the list of logs is changed, by the witness that runs or by a command."""
+    with (path / "logs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _exchange(path: Path, old: Verifier, new: Verifier) -> None:
+    """Put a log's new key in the place of the old one; comments stay."""
+    lines = (path / "logs").read_text().splitlines()
+    kept = [new.vkey() if line.strip() == old.vkey() else line for line in lines]
+    durable.replace(path / "logs", "".join(f"{line}\n" for line in kept).encode())
 
 
 def accept(answer: str, note: str, known: Cosigner) -> str:
