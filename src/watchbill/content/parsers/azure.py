@@ -240,6 +240,14 @@ PARSER = Parser(
             {"operationName": "MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/DELETE"},
             host="azure:s-1",
         ),
+        Sample(
+            '{"time":"2026-03-04T10:00:00.0000000Z","resourceId":"/tenants/t-1/providers/microsoft.aadiam","operationName":"User Risk Detection","category":"UserRiskEvents",'
+            '"tenantId":"t-1","properties":{"id":"r-1","riskEventType":"anonymizedIPAddress","riskState":"atRisk","riskLevel":"medium","ipAddress":"192.0.2.7",'
+            '"userPrincipalName":"eve@example.com","detectionTimingType":"realtime"}}',
+            ocsf.API_ACTIVITY,
+            {"actor.user.name": "eve@example.com", "src_endpoint.ip": "192.0.2.7"},
+            {"riskEventType": "anonymizedIPAddress", "RiskState": "atRisk"},
+        ),
         Sample('{"operationName":{"x":[]},"category":"c","resourceId":"r"}', None),
     ),
 )  # fmt: skip

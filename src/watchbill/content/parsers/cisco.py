@@ -64,10 +64,17 @@ def parse(line: Line) -> Event | None:
         values["message"] = line.text[:2_048]
     values["metadata.event_code"] = f"{facility}-{severity}-{mnemonic}"
     firewall = values["class_uid"] == ocsf.NETWORK_ACTIVITY
-    service = "aaa" if "command" in native else "syslog"
+    service = "aaa" if "command" in native else _service(facility, text)
     return Event(
         values["class_uid"], values, native, line.text, logsource=LogSource("cisco", service, "firewall" if firewall else "")
     )  # fmt: skip
+
+
+def _service(facility: str, text: str) -> str:
+    """Sigma's service: routing protocols that authenticate their peers have one of their own."""
+    if facility in {"BGP", "LDP"}:
+        return facility.lower()
+    return "bgp" if facility in {"TCP", "IP"} and ":179" in text else "ldp" if ":646" in text else "syslog"
 
 
 def _sign_in(native: dict[str, Any], text: str, worked: bool, product: tuple[str, str]) -> dict[str, Any]:
@@ -138,6 +145,8 @@ PARSER = Parser(
             {"actor.user.name": "ana", "api.operation": "no logging host 192.0.2.50"},
             {"command": "no logging host 192.0.2.50"},
         ),
+        Sample("%TCP-6-BADAUTH: No MD5 digest from 192.0.2.7(4242) to 198.51.100.9:179", ocsf.BASE, {"metadata.event_code": "TCP-6-BADAUTH"}),
+        Sample("%LDP-5-NBRCHG: LDP Neighbor 192.0.2.7:0 (1) is DOWN", ocsf.BASE, {"metadata.event_code": "LDP-5-NBRCHG"}),
         Sample("%LINK-3-UPDOWN: Interface GigabitEthernet0/1, changed state to down", ocsf.BASE, {"metadata.event_code": "LINK-3-UPDOWN"}),
         Sample("100% of 7-3 done", None),
     ),

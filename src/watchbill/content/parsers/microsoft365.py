@@ -150,6 +150,12 @@ PARSER = Parser(
             {"eventSource": "Exchange", "status": "success"},
         ),
         Sample(_record("New-InboxRule", "Exchange"), ocsf.API_ACTIVITY, {"activity_id": 1, "api.operation": "New-InboxRule"}),
+        Sample(
+            _record("AlertTriggered", "SecurityComplianceCenter", ',"Name":"Mass download by one user","ResultStatus":"Success"'),
+            ocsf.API_ACTIVITY,
+            {"api.operation": "AlertTriggered"},
+            {"eventSource": "SecurityComplianceCenter", "eventName": "Mass download by one user", "status": "success"},
+        ),
         Sample('{"Operation":7,"Workload":"x"}', None),
     ),
 )  # fmt: skip

@@ -15,7 +15,7 @@ _NAMESPACE = "schemas.microsoft.com/win/2004/08/events"
 def parse(line: Line) -> Event | None:
     """Translate one event; those of Sysmon for Linux are left to its own parser."""
     event = read(line)
-    return event if event is not None and event.logsource.product == "windows" else None
+    return event if event is not None and event.logsource.product != "linux" else None
 
 
 def _sniff(text: str) -> bool:
@@ -172,6 +172,15 @@ PARSER = Parser(
             _sysmon(3, Image="C:\\a.exe", Initiated=True, SourceIp="192.0.2.1", DestinationIp="2001:db8::1",
                     DestinationPort="443", Protocol="tcp"),
             4001, {"dst_endpoint.ip": "2001:db8::1", "dst_endpoint.port": 443, "connection_info.direction_id": 2},
+        ),
+        Sample(
+            _evtx("RPCFW", "RPCFWP", 3, {"Data": {"#text": [
+                "NdrServerCall2", "700", "C:\\Windows\\lsass.exe", "ncacn_ip_tcp", "49664", "192.0.2.7",
+                "e3514235-4b06-11d1-ab04-00c04fc2dcd2", "3", "EXAMPLE\\ana", "RPC_C_AUTHN_LEVEL_PKT_PRIVACY", "9",
+            ]}}),
+            ocsf.BASE,
+            native={"EventLog": "RPCFW", "EventID": 3, "InterfaceUuid": "e3514235-4b06-11d1-ab04-00c04fc2dcd2", "OpNum": "3",
+                    "ClientNetworkAddress": "192.0.2.7"},
         ),
         Sample(_sysmon(22, QueryName="a.example", Image="C:\\a.exe"), 4003, {"query.hostname": "a.example"}),
         Sample(_sysmon(11, TargetFilename="C:\\t\\a.txt", Image="C:\\a.exe"), ocsf.FILE_ACTIVITY,

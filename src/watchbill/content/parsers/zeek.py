@@ -203,6 +203,16 @@ PARSER = Parser(
             ocsf.SSH_ACTIVITY,
             {"activity_id": 4, "status_id": 2, "src_endpoint.ip": "192.0.2.7"},
         ),
+        *(
+            Sample(_CONN.replace('"_path":"conn"', f'"_path":"{path}",{more}'), ocsf.NETWORK_ACTIVITY, {"metadata.log_name": path})
+            for path, more in (
+                ("smb_files", '"action":"SMB::FILE_OPEN","path":"\\\\\\\\dc-01\\\\ADMIN$","name":"a.exe"'),
+                ("dce_rpc", '"endpoint":"svcctl","operation":"CreateServiceW"'),
+                ("kerberos", '"request_type":"TGS","cipher":"rc4-hmac"'),
+                ("rdp", '"cookie":"ana","security_protocol":"HYBRID"'),
+                ("x509", '"certificate.serial":"05"'),
+            )
+        ),
         Sample('{"ts":1,"id.orig_h":"192.0.2.7"}', None),
     ),
 )  # fmt: skip

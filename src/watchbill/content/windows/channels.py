@@ -114,6 +114,8 @@ _REGISTRY = {
     "%%1904": "registry_set", "%%1905": "registry_set", "%%1906": "registry_delete",
 }  # fmt: skip
 _FILE_READ = 4663
+#: The event log of Zero Networks' RPC Firewall, which Sigma has as a product of its own.
+_RPC_FIREWALL = "rpcfw"
 
 
 def logsource(channel: str, provider: str, event_id: int, operation: str = "", object_type: str = "") -> LogSource:
@@ -121,6 +123,8 @@ def logsource(channel: str, provider: str, event_id: int, operation: str = "", o
 
     A channel that Sigma does not name gives no service: only rules for all of Windows are for its events.
     """
+    if channel.lower() == _RPC_FIREWALL:
+        return LogSource("rpc_firewall", "", "application")
     service = SERVICES.get(channel.lower()) or (_PROVIDERS.get(provider.lower(), "") if not channel else "")
     category = _CATEGORIES.get(service, {}).get(event_id, "")
     if category == "registry_event":

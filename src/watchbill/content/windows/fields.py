@@ -132,8 +132,30 @@ _CLASSIC = {"powershell-classic", "application", "system", "msexchange-managemen
 _PARAMETERS: Recipe = tuple(f"param{number}" for number in range(1, 21)), _listed
 
 
+#: RPC Firewall writes a list; the places are those of its message file (an RPC server function was called).
+_RPC_CALL = {
+    "Function": 1, "ProcessID": 2, "ImagePath": 3, "Protocol": 4, "Endpoint": 5, "ClientNetworkAddress": 6,
+    "InterfaceUuid": 7, "OpNum": 8, "SecurityID": 9, "AuthenticationLevel": 10, "AuthenticationService": 11,
+    "ClientPort": 12, "ServerNetworkAddress": 13, "ServerPort": 14,
+}  # fmt: skip
+
+
+def _at(place: int) -> Recipe:
+    def pick(values: object, parameter: object) -> object:
+        return values[place - 1] if isinstance(values, list) and len(values) >= place else parameter
+
+    return ("Data", f"param{place}"), pick
+
+
+_RPC_FIREWALL: dict[str, Recipe] = {
+    "EventLog": (("Data",), lambda _: "RPCFW"), **{name: _at(place) for name, place in _RPC_CALL.items()}
+}  # fmt: skip
+
+
 def recipes(source: LogSource) -> dict[str, Recipe]:
     """What an event of this source can be asked for under Sigma's names; the paths are within the event's data."""
+    if source.product == "rpc_firewall":
+        return _RPC_FIREWALL
     found = dict(_BY_KIND.get((source.service, source.category), {}))
     if source.service == "sysmon" and source.category in _WITH_HASHES:
         found |= _HASHES
