@@ -281,9 +281,12 @@ def test_unpacked_volumes_are_what_the_version_before_reads(closed):
     """Groups and seals as they were, read by code that knows no blocks; packing rests, then does the same again."""
     before = content(closed)
     compact(closed.ledger, 0)
-    assert unpack(closed.ledger, 0, closed.clock.now())[1] == []
+    with closed.writer(), pytest.raises(LedgerError, match="stop it first"):
+        unpack(closed.ledger, 0, closed.clock.now(), closed.keys)
+    assert unpack(closed.ledger, 0, closed.clock.now(), closed.keys)[1] == []
     kinds = {header.kind for path in closed.events() for header in headers_of(path)}
     assert kinds == {Kind.VOLUME, Kind.GROUP, Kind.SEAL, Kind.ENTRY}
+    assert (closed.keys / "tail-0000.key").stat().st_size == 44  # one copy, as the first version has it
     assert content(closed) == before
     report = verify_ledger(closed.ledger, keys=closed.keys)
     assert report.ok, report.findings
@@ -298,7 +301,7 @@ def test_what_was_deleted_stays_packed(closed):
         closed.ledger, closed.keys, closed.clock, orders.erasure(0, "E-1", "court order", "1", "2", [(5, 1)])
     )
     compact(closed.ledger, 0)
-    assert unpack(closed.ledger, 0, closed.clock.now())[1] == [0]
+    assert unpack(closed.ledger, 0, closed.clock.now(), closed.keys)[1] == [0]
     assert verify_ledger(closed.ledger, keys=closed.keys).ok
 
 

@@ -110,7 +110,7 @@ def _unpack(data: DataDir) -> None:
 
     stay = 0
     for shard in shards(data.ledger):
-        done, left = unpack(data.ledger, shard, SystemClock().now())
+        done, left = unpack(data.ledger, shard, SystemClock().now(), data.keys)
         click.echo(f"shard {shard}: {len(done)} volumes unpacked")
         for number in left:
             click.echo(f"shard {shard}: volume {number} stays packed, because records were deleted from it", err=True)

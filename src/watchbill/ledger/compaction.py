@@ -21,6 +21,7 @@ from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import durable, frames, packing, salts
 from watchbill.ledger.deletions import Deletions
 from watchbill.ledger.frames import Frame, Kind
+from watchbill.ledger.keys import TailKey
 from watchbill.ledger.manifest import Manifest, Seal
 from watchbill.ledger.note import Checkpoint
 from watchbill.ledger.packing import Block, Sealed
@@ -72,15 +73,18 @@ def compact(
         return found
 
 
-def unpack(ledger: Path, shard: int, now: int) -> tuple[list[Packed], list[int]]:
-    """Write packed volumes as the version before 0x5A reads them, for going back to it; packing then rests for a day.
+def unpack(ledger: Path, shard: int, now: int, keys: Path) -> tuple[list[Packed], list[int]]:
+    """Write packed volumes and the tail's key as the version before reads them, for going back to it; packing then rests
+    for a day. Nothing may write the shard meanwhile.
 
     Returns what was done, and the volumes that stay packed because something was deleted from them: that version does
     not read those. Raises as ``compact`` does.
     """
     path = shard_path(ledger, shard)
-    with _locked(path, 30.0):
+    with _without_writer(path), _locked(path, 30.0):
         durable.replace(path / _SINCE, b"%d\n" % now)
+        with suppress(FileNotFoundError):  # restored from a copy, which holds no key
+            TailKey.of(keys, shard, create=False).as_before()
         plan = _plan(path, shard, pack=True, packed=True)
         found, left = [], []
         for task in plan.volumes:
@@ -124,6 +128,18 @@ def _locked(path: Path, patience: float) -> Iterator[None]:
             time.sleep(0.2)
         for aside in (path / "events").glob(f"*{_ASIDE}"):  # of a process that was killed
             aside.unlink()
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _without_writer(path: Path) -> Iterator[None]:
+    """Keep writers of a shard from starting. Raises LedgerError when one is at work."""
+    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not _try_lock(lock):
+            raise LedgerError("Watchbill writes this shard", place=Place(str(path)), mend="stop it first", retry=True)
         yield
     finally:
         os.close(lock)

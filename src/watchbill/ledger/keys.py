@@ -203,6 +203,13 @@ class TailKey:
             os.close(fd)
         self._key, self.segment = key, segment
 
+    def as_before(self) -> None:
+        """Spell the file with one copy, as versions before the second one read it; the next seal spells it twice again.
+
+        Raises OSError.
+        """
+        durable.replace(self.path, self._record(self.segment, self._key))
+
     def _is_whole(self, copy: bytes) -> bool:
         return copy == self._record(*self._LAYOUT.unpack(copy)[:2])
 
