@@ -25,7 +25,7 @@ from watchbill.ledger.keys import TailKey
 from watchbill.ledger.manifest import Manifest, Seal
 from watchbill.ledger.note import Checkpoint
 from watchbill.ledger.packing import Block, Sealed
-from watchbill.ledger.segment import Run, chunk_nodes, commitments, decode_group, encode_group, leaves
+from watchbill.ledger.segment import Run, chunk_nodes, commitments, decode_group, group_start, leaves
 from watchbill.ledger.tiles import TileReader
 from watchbill.ledger.verify import check_volume, is_deletion
 from watchbill.ledger.volume import Head, Opening, VolumePath, opening_of, shard_path, volumes
@@ -308,7 +308,7 @@ def _plain_frames(plan: _Plan, task: _Task, _named: Deletions) -> Iterator[bytes
                 entry = next(entries)
                 drops = Manifest.decode(entry).drops
                 bodies = [body or b"" for body in segment.bodies]
-                group = encode_group(segment.runs, drops, bodies, list(map(len, bodies)))
+                group = b"".join((group_start(segment.runs, drops, list(map(len, bodies))), *bodies))
                 known = salts.expand_whole(segment.seeds[0], segment.count)
                 nodes = chunk_nodes(leaves(plan.shard, segment.first, segment.runs, commitments(bodies, known)))
                 seal = Seal(entry, segment.seeds, nodes)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | bytearray) -> None:
     """Write every byte; a short write is continued, so that its error (a full disk) is seen."""
     view = memoryview(data)
     while view:

@@ -66,16 +66,21 @@ class Frame(NamedTuple):
         return hmac.compare_digest(self.mac, chain(key, previous, self.signed))
 
 
-def chain(key: bytes, previous: bytes, signed: bytes) -> bytes:
+def chain(key: bytes, previous: bytes, signed: bytes | bytearray) -> bytes:
     mac = hmac.new(key, previous, "sha256")
     mac.update(signed)
     return mac.digest()
 
 
+def encode_header(kind: Kind, segment: int, position: int, count: int, length: int) -> bytes:
+    """Return the header of a frame with ``length`` bytes of payload."""
+    head = _HEADER.pack(b"WB", kind, VERSION, length, segment, position, count)
+    return head + zlib.crc32(head).to_bytes(4, "big")
+
+
 def encode(kind: Kind, segment: int, position: int, count: int, payload: bytes) -> bytes:
     """Return header and payload; the MAC is appended by who holds the key."""
-    head = _HEADER.pack(b"WB", kind, VERSION, len(payload), segment, position, count)
-    return b"".join((head, zlib.crc32(head).to_bytes(4, "big"), payload))
+    return encode_header(kind, segment, position, count, len(payload)) + payload
 
 
 def decode_header(data: bytes, offset: int) -> Header | None:

@@ -18,10 +18,15 @@ def boot_id() -> str:
         return "unknown"
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
 def clock_state() -> str:
     """Return whether the kernel holds its clock for "synchronised", "unsynchronised" or "unknown" (adjtimex)."""
     try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(256))
+        state = _libc().adjtimex(ctypes.create_string_buffer(256))
     except (OSError, AttributeError):
         return "unknown"
     if state < 0:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from watchbill.ledger import frames, salts, tree
 from watchbill.ledger.manifest import Manifest, Seal
@@ -16,16 +17,26 @@ from watchbill.ledger.segment import (
     chunk_nodes,
     commitments,
     decode_group,
-    encode_group,
+    group_start,
     leaves,
 )
 
 SEGMENT_BYTES = 8 << 20
+_AT_ONCE = 64  # records that are compared at once: larger blocks come from the kernel, whose page faults cost more
 SEGMENT_SOURCES = 1000  # keeps a manifest below the 65,535 bytes of a log entry
 
 
+class _Mark(NamedTuple):
+    """How much of a segment comes before a place in it, and the MAC that the next group follows on."""
+
+    runs: int = 0
+    drops: int = 0
+    records: int = 0
+    mac: bytes = frames.NO_MAC
+
+
 class PendingSegment:
-    """Records and drops of one segment; those below the ``stored_`` marks are durable in the volume."""
+    """Records and drops of one segment; those below the last mark are durable in the volume."""
 
     def __init__(self, shard: int, number: int, first: int, opened: int, key: bytes) -> None:
         self.shard = shard
@@ -38,10 +49,9 @@ class PendingSegment:
         self.bodies: list[bytes] = []
         self.lengths: list[int] = []
         self.size = 0
-        self.mac = frames.NO_MAC
         self.extents: list[tuple[int, int]] = []  # where the groups stand in the volume: offset, bytes
         self._sources: set[int] = set()
-        self._stored = (0, 0, 0)  # runs, drops, records
+        self._marks = [_Mark()]  # the beginning, and the end of each group that is stored
 
     @property
     def full(self) -> bool:
@@ -51,18 +61,27 @@ class PendingSegment:
 
     @property
     def unstored(self) -> bool:
-        return self._stored != self._whole()
+        return self._marks[-1][:3] != self._whole()
+
+    @property
+    def mac(self) -> bytes:
+        """The MAC of the last group that is stored."""
+        return self._marks[-1].mac
 
     def take(self, run: Run, bodies: Sequence[bytes], lengths: Sequence[int]) -> int:
         """Take records from the front of a run, as many as fit (at least one); return how many."""
         count = min(run.records, SEGMENT_RECORDS - len(self.bodies))
-        if sum(lengths[:count]) > SEGMENT_BYTES - self.size:
-            fitting = sum(1 for total in accumulate(lengths[:count]) if total <= SEGMENT_BYTES - self.size)
+        lengths = lengths[:count]
+        size = sum(lengths)
+        if size > SEGMENT_BYTES - self.size:
+            fitting = sum(1 for total in accumulate(lengths) if total <= SEGMENT_BYTES - self.size)
             count = min(count, fitting + 1)
+            lengths = lengths[:count]
+            size = sum(lengths)
         self.runs.append(run._replace(records=count))
         self.bodies += bodies[:count]
-        self.lengths += lengths[:count]
-        self.size += sum(lengths[:count])
+        self.lengths += lengths
+        self.size += size
         self._sources.add(run.source)
         return count
 
@@ -71,7 +90,7 @@ class PendingSegment:
         self._sources.add(drop.source)
 
     def restore(self, runs: Sequence[Run], drops: Sequence[Drop], bodies: Sequence[bytes]) -> None:
-        """Take what recovery found in a group; it is stored already."""
+        """Take what recovery found in a group; it is stored already, and ``stored`` says where."""
         self.runs += runs
         self.drops += drops
         self.bodies += bodies
@@ -79,34 +98,37 @@ class PendingSegment:
         self.size += sum(map(len, bodies))
         self._sources.update(run.source for run in runs)
         self._sources.update(drop.source for drop in drops)
-        self._stored = self._whole()
 
     def forget_stored(self) -> None:
         """Count nothing as stored: the volume that held it was abandoned."""
-        self._stored = (0, 0, 0)
-        self.mac = frames.NO_MAC
+        self._marks = [_Mark()]
         self.extents = []
 
-    def group(self) -> tuple[bytes, bytes]:
-        """Return the frame of what is not stored yet, without its MAC, and that MAC."""
-        runs, drops, records = self._stored
-        bodies = self.bodies[records:]
-        payload = encode_group(self.runs[runs:], self.drops[drops:], bodies, self.lengths[records:])
-        signed = frames.encode(frames.Kind.GROUP, self.number, self.first + records, len(bodies), payload)
-        return signed, frames.chain(self.key, self.mac, signed)
+    def group(self) -> tuple[bytearray, bytes]:
+        """Return the frame of what is not stored yet, and its MAC, with which it ends."""
+        frame = bytearray().join(self._parts(self._marks[-1], _Mark(*self._whole())))
+        mac = frames.chain(self.key, self.mac, frame)
+        frame += mac
+        return frame, mac
+
+    def _parts(self, start: _Mark, end: _Mark) -> list[bytes]:
+        """Return the parts of the group between two marks, without its MAC."""
+        bodies, lengths = self.bodies[start.records : end.records], self.lengths[start.records : end.records]
+        begin = group_start(self.runs[start.runs : end.runs], self.drops[start.drops : end.drops], lengths)
+        size, position = len(begin) + sum(lengths), self.first + start.records
+        return [frames.encode_header(frames.Kind.GROUP, self.number, position, len(bodies), size), begin, *bodies]
 
     def stored(self, offset: int, size: int, mac: bytes) -> None:
         """Note that the last group is durable, and where."""
-        self._stored = self._whole()
+        self._marks.append(_Mark(*self._whole(), mac))
         self.extents.append((offset, size))
-        self.mac = mac
 
-    def seal(self, groups: Sequence[bytes], previous: str, sealed: int, boot: str, clock: str) -> Seal:
-        """Make the seal, with a fresh seed for the salts, of the groups' frames as they were read back from the disk.
+    def seal(self, read: Callable[[int, int], bytes], previous: str, sealed: int, boot: str, clock: str) -> Seal:
+        """Make the seal, with a fresh seed for the salts, of what ``read`` (offset, bytes) gives back of the disk.
 
-        Raises OSError (EIO) if they are not what was written.
+        Raises OSError (EIO) if that is not what was written.
         """
-        runs, bodies = self._read_back(groups)
+        runs, bodies = (self.runs, self.bodies) if self._is_on_disk(read) else self._read_back(read)
         seeds = [salts.Seed(0, 0, os.urandom(salts.SIZE))]
         committed = commitments(bodies, salts.expand_whole(seeds[0], len(bodies)))
         nodes = chunk_nodes(leaves(self.shard, self.first, runs, committed))
@@ -127,11 +149,24 @@ class PendingSegment:
         )
         return Seal(manifest.encode(), seeds, nodes)
 
-    def _read_back(self, groups: Sequence[bytes]) -> tuple[list[Run], list[bytes]]:
+    def _is_on_disk(self, read: Callable[[int, int], bytes]) -> bool:
+        """Tell whether the disk gives back, byte by byte, the groups of the records that are to be hashed."""
+        for extent, (start, end) in zip(self.extents, pairwise(self._marks), strict=True):
+            offset, parts = extent[0], [*self._parts(start, end), end.mac]
+            for low in range(0, len(parts), _AT_ONCE):
+                piece = b"".join(parts[low : low + _AT_ONCE])
+                if read(offset, len(piece)) != piece:
+                    return False
+                offset += len(piece)
+        return True
+
+    def _read_back(self, read: Callable[[int, int], bytes]) -> tuple[list[Run], list[bytes]]:
+        """Return what the disk holds where the memory holds something else: the MACs say whether the disk is right."""
         runs: list[Run] = []
         bodies: list[bytes] = []
         mac = frames.NO_MAC
-        for data in groups:
+        for extent in self.extents:
+            data = read(*extent)
             header = frames.decode_header(data[: frames.HEADER_SIZE], 0)
             if (
                 header is None

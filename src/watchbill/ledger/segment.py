@@ -14,7 +14,7 @@ import json
 import struct
 from collections.abc import Sequence
 from hashlib import sha256
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, count, pairwise, repeat
 from typing import NamedTuple
 
 from watchbill.core import canonical
@@ -62,14 +62,11 @@ class Group(NamedTuple):
         return [payload[low:high] for low, high in pairwise(self.ends[start : end + 1])]
 
 
-def encode_group(runs: Sequence[Run], drops: Sequence[Drop], bodies: Sequence[bytes], lengths: Sequence[int]) -> bytes:
-    """Return a group's payload."""
+def group_start(runs: Sequence[Run], drops: Sequence[Drop], lengths: Sequence[int]) -> bytes:
+    """Return a group's payload up to the records' bytes: who writes it joins them once, since copies are dear."""
     lost = canonical.dumps([list(drop) for drop in drops]) if drops else b""
-    parts = [_COUNTS.pack(len(runs), len(lost))]
-    parts += [_RUN.pack(*run) for run in runs]
-    parts += [lost, struct.pack(f">{len(lengths)}I", *lengths)]
-    parts += bodies
-    return b"".join(parts)
+    counts = _COUNTS.pack(len(runs), len(lost))
+    return b"".join([counts, *(_RUN.pack(*run) for run in runs), lost, struct.pack(f">{len(lengths)}I", *lengths)])
 
 
 def decode_group(payload: bytes, count: int) -> Group:
@@ -102,21 +99,15 @@ def leaves(shard: int, first: int, runs: Sequence[Run], committed: Sequence[byte
     if sum(run.records for run in runs) != len(committed):
         raise ValueError("the runs are not those of the records")
     pack, start = _LEAF.pack, _LEAF_START.pack(0, 1, shard)
-    hashes: list[bytes] = []
-    at = 0
-    for source, count, received, source_time, sequence in runs:
-        middle = _LEAF_MIDDLE.pack(received, source_time, source)
-        hashes += [
-            sha256(pack(start, position, middle, number, commitment)).digest()
-            for position, number, commitment in zip(
-                range(first + at, first + at + count),
-                range(sequence, sequence + count),
-                committed[at : at + count],
-                strict=True,
-            )
-        ]
-        at += count
-    return hashes
+    # One loop over all records, because most runs of a live source hold a single one.
+    middles = chain.from_iterable(
+        repeat(_LEAF_MIDDLE.pack(run.received, run.source_time, run.source), run.records) for run in runs
+    )
+    numbers = chain.from_iterable(range(run.sequence, run.sequence + run.records) for run in runs)
+    return [
+        sha256(pack(start, position, middle, number, commitment)).digest()
+        for position, middle, number, commitment in zip(count(first), middles, numbers, committed, strict=False)
+    ]
 
 
 def chunk_nodes(leaf_hashes: Sequence[bytes]) -> Sequence[bytes]:

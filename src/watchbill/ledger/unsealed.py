@@ -100,8 +100,8 @@ class Tail:
             end = self.state.position
             for segment in self.segments:
                 segment.key, segment.opened = tail.key(segment.number), now
-                signed, tag = segment.group()
-                segment.stored(volume.append(signed + tag), len(signed) + len(tag), tag)
+                group, tag = segment.group()
+                segment.stored(volume.append(group), len(group), tag)
                 end += len(segment.bodies)
             head = HeadFile(path)
             head.publish(Head(end, number, volume.end, self.state.segment), sync=True)

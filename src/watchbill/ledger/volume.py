@@ -63,7 +63,7 @@ class Opening:
     log_size: int
     previous: str  # leaf hash of the last manifest, in hex
     sources: Sources
-    follows: int | None  # bytes of the volume before that count; None for the first volume
+    follows: int | None  # the number of the volume before; None for the first volume
     cause: str  # "first", "full", "error" (the volume before was abandoned) or "repair" (it was damaged)
 
     def encode(self) -> bytes:
@@ -84,6 +84,9 @@ class Opening:
                 raise LedgerError("this frame opens no volume", place=Place(name, offset=0))
             if body["cause"] not in _CAUSES:
                 raise LedgerError(f"the cause {body['cause']!r} is unknown", place=Place(name, offset=0))
+            if body["follows"] != (body["volume"] - 1 if body["volume"] else None):
+                what = f"volume {body['volume']} says that it follows {body['follows']}"
+                raise LedgerError(what, place=Place(name, offset=0))
             body["sources"] = Sources.load(body["sources"])
             return cls(**body, segment=frame.header.segment, position=frame.header.position)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -142,7 +145,7 @@ class Volume:
         """Walk all frames of the file. Raises LedgerError where there is none."""
         return frames.walk(self._fd, 0, os.fstat(self._fd).st_size, str(self.path))
 
-    def append(self, data: bytes) -> int:
+    def append(self, data: bytes | bytearray) -> int:
         """Write and sync; return the offset where it stands. Raises OSError; then nothing of it counts."""
         os.lseek(self._fd, self.end, os.SEEK_SET)
         durable.write_all(self._fd, data)

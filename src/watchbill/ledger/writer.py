@@ -64,7 +64,7 @@ class Writer:
         self._numbers = {(known.name, known.transport): known.number for known in self._sources.facts.values()}
         self._durable = self._position
         self._waiting = 0
-        self._signed_at = 0
+        self._signed_at = self._looked_at = 0
         self._signed_size = -1
         self._incidents = Incidents(shard, path, clock)
         self._behind: OSError | None = None  # why the head or the tail's key on disk lags
@@ -187,14 +187,20 @@ class Writer:
             self._seal(due)
         if too_long and not self._open:
             self._begin_volume("full")
-        self.take_orders()
+        if not 0 <= now - self._looked_at < SECOND:
+            self.take_orders()
+            self._take_key()
+            self._looked_at = now
+        if not 0 <= now - self._signed_at < SECOND:
+            self._sign()
+
+    def _take_key(self) -> None:
+        """Enter the key that was left for this shard, if any, and sign with it from here on."""
         if entry := self._signer.due(self._shard):
             self.enter(entry)
             self._signer.follow(entry)
             self._sign()
             self._signer.done(self._shard)
-        elif not 0 <= now - self._signed_at < SECOND:
-            self._sign()
 
     def take_orders(self) -> None:
         """Enter and sign what was ordered, and close the volume, so that what it names can be deleted. Raises LedgerError."""
@@ -295,18 +301,18 @@ class Writer:
             self._segment += 1
         return self._open[-1]
 
-    def _groups(self) -> tuple[bytes, Callable[[int], None]]:
+    def _groups(self) -> tuple[bytes | bytearray, Callable[[int], None]]:
         """Return the frames of what is not stored yet, and what to call with the offset where they were written."""
         made = [(pending, *pending.group()) for pending in self._open if pending.unstored]
 
         def stored(offset: int) -> None:
-            for pending, signed, mac in made:
-                pending.stored(offset, len(signed) + len(mac), mac)
-                offset += len(signed) + len(mac)
+            for pending, group, mac in made:
+                pending.stored(offset, len(group), mac)
+                offset += len(group)
 
-        return b"".join(part for _, signed, mac in made for part in (signed, mac)), stored
+        return made[0][1] if len(made) == 1 else b"".join(group for _, group, _ in made), stored
 
-    def _store(self, make: Callable[[], tuple[bytes, Callable[[int], None]]]) -> None:
+    def _store(self, make: Callable[[], tuple[bytes | bytearray, Callable[[int], None]]]) -> None:
         """Write and sync. A full disk is waited for; after any other error the volume is abandoned and another begun,
         because a second fsync may call durable what is lost (https://lwn.net/Articles/752063/).
         """
@@ -349,7 +355,7 @@ class Writer:
     def _refusal(self, error: OSError) -> LedgerError:
         return LedgerError(f"cannot write: {error}", place=Place(str(self._path)), mend=_WAIT, retry=True)
 
-    def _append(self, data: bytes) -> int:
+    def _append(self, data: bytes | bytearray) -> int:
         if self._volume is None:
             raise OSError(errno.EIO, "there is no volume to write to")
         return self._volume.append(data)
@@ -434,7 +440,7 @@ class Writer:
             previous, parts = self._previous, []
             seals.clear()
             for pending in due:
-                seal = pending.seal(self._read_back(pending), previous, now, boot, clock)
+                seal = pending.seal(self._read, previous, now, boot, clock)
                 previous = tree.leaf_hash(seal.manifest).hex()
                 seals.append(seal)
                 end = pending.first + len(pending.bodies)
@@ -452,15 +458,15 @@ class Writer:
         self._publish()
         self._advance()  # after publishing: who reads this key finds the seals behind the head
 
-    def _read_back(self, pending: PendingSegment) -> list[bytes]:
-        """Return the frames of a segment's groups as the disk gives them back. Raises OSError."""
+    def _read(self, offset: int, size: int) -> bytes:
+        """Return what the disk gives back. Raises OSError."""
         if self._volume is None:
             raise OSError(errno.EIO, "there is no volume to read from")
-        return [self._volume.read(*extent) for extent in pending.extents]
+        return self._volume.read(offset, size)
 
     def _compare(self, offset: int, written: bytes) -> None:
         """Compare what the disk gives back with what was written. Raises OSError (EIO) if it differs."""
-        if self._volume is None or self._volume.read(offset, len(written)) != written:
+        if self._read(offset, len(written)) != written:
             raise OSError(errno.EIO, "a seal was not read back as it was written")
 
     def _sign(self) -> None:
