@@ -1,14 +1,14 @@
 """All groups of one correlation: those far from their threshold as bare lists, the others as groups, the rest on disk.
 
-Most groups never get near what their rule wants. Such a group is a list of events under its key: no window is looked at,
-nothing is sorted, and what it gained is written with that of all others. It becomes a ``Group`` when it holds enough
-events to be worth a look.
+Most groups never get near what their rule wants. Such a group is a list of events under its key (``held``): nothing of
+them is read, and what it gained is written with that of all others. It becomes a ``Group`` when it may meet the condition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import compress, islice
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -16,18 +16,18 @@ import msgspec
 from watchbill.core.clock import SECOND
 from watchbill.engine.detect.agenda import Agenda
 from watchbill.engine.detect.clocks import Clocks
-from watchbill.engine.detect.groups import Group, Plan, Told
-from watchbill.engine.detect.journal import Frame, Journal, Row, Where, packed
+from watchbill.engine.detect.groups import MOST_ENTRIES, Group, Plan, Told
+from watchbill.engine.detect.held import Held, enough, may_meet, read
+from watchbill.engine.detect.journal import Frame, Journal, Key, Row, Where, packed
 from watchbill.engine.detect.spill import Spill
 from watchbill.engine.detect.windows import Entry
 
-#: A key with so many events becomes a group, whatever they are: its events are worth folding.
-_MOST_PLAIN = 64
 #: Into so many parts the reach is divided, after each of which some keys are looked at.
 _PARTS = 8
 _PROMPT = 2 * SECOND
 _AT_ONCE = 2_000
-_LISTS: msgspec.msgpack.Decoder[list[Entry]] = msgspec.msgpack.Decoder(list[Entry])
+_FACTS, _TAG = attrgetter("facts"), attrgetter("tag")
+_LISTS: msgspec.msgpack.Decoder[list[Held]] = msgspec.msgpack.Decoder(list[Held])
 _GROUPS: msgspec.msgpack.Decoder[Group] = msgspec.msgpack.Decoder(Group)
 
 
@@ -47,17 +47,30 @@ class Book:
         self.plan = plan
         self.held = 0
         self._clocks, self._journal, self._spill = shared
-        self._enough = _enough(plan)
-        self._tagged = plan.correlation.kind != "event_count"
-        self._waits = plan.correlation.waits
-        self._plain: dict[Where, list[Entry]] = {}
-        self._groups: dict[Where, Group] = {}
+        correlation = plan.correlation
+        #: A list of so many events becomes a group, whatever they are: its events are worth folding.
+        self._enough = min(MOST_ENTRIES, 1 if plan.chained or correlation.waits else enough(correlation))
+        #: Whether events far from the threshold are held as bare lists: ``hold`` takes them, else ``place``.
+        self.holds = self._enough > 1
+        #: Whether the one value of the one group-by field is the key of a group.
+        self.single = self.holds and not correlation.split and len(correlation.group_by) == 1
+        self._waits = correlation.waits
+        self._plain: dict[Key, list[Held]] = {}
+        self._groups: dict[Key, Group] = {}
+        #: What came since the groups were last asked for: to lists that may be near their threshold by now, to lists
+        #: with an event that counts more than once, and to groups.
+        self._near: dict[Key, None] = {}
+        self._heavy: dict[Key, None] = {}
+        self._arrived: dict[Key, list[Held | Entry]] = {}
         whole = plan.reach + self._clocks.most
         #: By event time, and for what waits by time of receipt too.
         self._agenda = Agenda(_PROMPT if self._waits else max(1, whole // _PARTS))
         self._alarms = Agenda(_PROMPT)
-        self._changed: dict[Where, Group] = {}
-        self._fresh: tuple[list[Where], list[Entry]] = ([], [])
+        self._changed: dict[Key, Group] = {}
+        self._fresh_keys: list[Key] = []
+        self._fresh: list[Held | Entry] = []
+        #: The row of the journal that will hold what is fresh, 0 before anything is.
+        self._row = 0
         #: Stored groups that hold nothing any more, while the journal still has events of theirs.
         self._graves: dict[str, int] = {}
         self._rows: list[Row] = []
@@ -65,60 +78,83 @@ class Book:
     def __len__(self) -> int:
         return len(self._plain) + len(self._groups)
 
-    def place(self, wheres: Sequence[Where], entries: Sequence[Entry]) -> list[Group]:
-        """Put events into their groups; returns the groups that are to be judged."""
-        self._fetch(wheres)
-        self.held += len(entries)
-        if self._enough > 1:
-            near = self._append(wheres, entries)
-        else:
-            near = {}
-            for where, entry in zip(wheres, entries, strict=True):
-                near.setdefault(where, []).append(entry)
-        return [group for where, found in near.items() if (group := self._group(where, found))]
+    @property
+    def row(self) -> int:
+        """The row of the journal that the next events will be in."""
+        if not self._row:
+            self._row = self._journal.reserve()
+        return self._row
 
-    def _append(self, wheres: Sequence[Where], entries: Sequence[Entry]) -> dict[Where, list[Entry]]:
-        """Add to the bare lists; gives the keys that may be near their threshold, or are groups, with their events."""
+    def hold(self, keys: Sequence[Key], helds: Sequence[Held], heavy: Iterable[Key] = ()) -> None:
+        """Add to the bare lists, or to the groups that lists became. ``heavy`` are the keys of events that count more
+        than once: their lists become groups.
+        """
+        self._fetch(keys)
+        self.held += len(helds)
+        self._fresh_keys += keys
+        self._fresh += helds
         plain, groups, enough = self._plain, self._groups, self._enough
-        self._fresh[0].extend(wheres)
-        self._fresh[1].extend(entries)
-        near: dict[Where, list[Entry]] = {}
-        new: list[Where] = []
-        for where, entry in zip(wheres, entries, strict=True):
-            found = plain.get(where)
+        near, arrived = self._near, self._arrived
+        new: list[Key] = []
+        for key, held in zip(keys, helds, strict=True):
+            found = plain.get(key)
             if found is not None:
-                found.append(entry)
-                if len(found) >= enough or entry.weight > 1:
-                    near[where] = found
-            elif groups and where in groups:
-                near.setdefault(where, []).append(entry)
+                found.append(held)
+                if len(found) >= enough:
+                    near[key] = None
+            elif groups and key in groups:
+                arrived.setdefault(key, []).append(held)
             else:
-                plain[where] = found = [entry]
-                new.append(where)
-                if entry.weight > 1:
-                    near[where] = found
+                plain[key] = [held]
+                new.append(key)
         if new:
             self._agenda.add(self._clocks.newest + self.plan.reach + self._clocks.most, new)
-        return near
+        self._heavy.update((key, None) for key in heavy if key in plain)
 
-    def _group(self, where: Where, arrivals: list[Entry]) -> Group | None:
-        """The group with its new events; None when it stays a bare list."""
-        if where in self._plain:
-            tags = {entry.tag for entry in arrivals} if self._tagged else ()
-            if self._tagged and len(tags) < self._enough and len(arrivals) < _MOST_PLAIN:
-                return None
-            del self._plain[where]
-        group = self._groups.get(where)
+    def place(self, keys: Sequence[Key], entries: Sequence[Entry]) -> None:
+        """Add to the groups."""
+        self._fetch(keys)
+        self.held += len(entries)
+        for key, entry in zip(keys, entries, strict=True):
+            self._arrived.setdefault(key, []).append(entry)
+
+    def arrivals(self) -> list[Group]:
+        """The groups that are to be judged because of what was added since the last call."""
+        arrived, near = self._arrived, {**self._near, **self._heavy}
+        for key in near:
+            helds = self._plain[key]
+            if key in self._heavy or self._may_meet(key, helds):
+                arrived[key] = [*self._plain.pop(key)]
+        self._near, self._heavy, self._arrived = {}, {}, {}
+        return [self._group(key, some) for key, some in arrived.items()]
+
+    def _may_meet(self, key: Key, helds: Sequence[Held]) -> bool:
+        correlation = self.plan.correlation
+        return len(helds) >= MOST_ENTRIES or may_meet(helds, correlation, correlation.tier(self._where(key)[0]))
+
+    def _where(self, key: Key) -> Where:
+        return (None, key) if isinstance(key, str) else key
+
+    def _key(self, group: Group) -> Key:
+        return group.where[1] if self.single else group.where
+
+    def _group(self, key: Key, some: Iterable[Held | Entry]) -> Group:
+        """The group with its new events."""
+        arrivals = [one.entry() if isinstance(one, Held) else one for one in some]
+        group = self._groups.get(key)
         if group is None:
-            group = self._groups[where] = Group(self.name, self.version, where)
-            self._agenda.add(self._clocks.newest + self.plan.reach + self._clocks.most, (where,))
+            group = self._groups[key] = Group(self.name, self.version, self._where(key))
+            self._agenda.add(self._clocks.newest + self.plan.reach + self._clocks.most, (key,))
         fresh, changed = group.add(arrivals)
-        self.held += len(fresh) - len(arrivals)
+        if len(fresh) < len(arrivals):
+            new = set(map(id, fresh))
+            self._release([entry for entry in arrivals if id(entry) not in new])
+            changed = changed or self.holds
         if changed:
-            self._changed[where] = group
-        elif self._enough <= 1:
-            self._fresh[0].extend([where] * len(fresh))
-            self._fresh[1].extend(fresh)
+            self._changed[key] = group
+        elif not self.holds:
+            self._fresh_keys += [key] * len(fresh)
+            self._fresh += fresh
         if self._waits and fresh and fresh[0] is group.entries[0]:
             self._await(group)
         return group
@@ -128,7 +164,7 @@ class Book:
         before = group.entries
         told = group.judge(self.plan, self._clocks, final=final)
         if told.changed:
-            self._changed[group.where] = group
+            self._changed[self._key(group)] = group
             if len(group.entries) < len(before):
                 kept = set(map(id, group.entries))
                 self._release([entry for entry in before if id(entry) not in kept])
@@ -138,20 +174,20 @@ class Book:
 
     def due(self) -> list[Group]:
         """The groups that wait for time to pass, of which enough may have passed."""
-        found: dict[Where, Group] = {}
+        found: dict[Key, Group] = {}
         clocks = self._clocks
-        for where in (*self._agenda.take(clocks.newest), *self._alarms.take(clocks.received)):
-            if group := self._groups.get(where):
-                found[where] = group
-        for where, blob in self._spill.due(self.number, max(clocks.newest, clocks.received), _AT_ONCE):
-            self._hold(where, blob)
-            found[where] = self._groups[where]
+        for key in (*self._agenda.take(clocks.newest), *self._alarms.take(clocks.received)):
+            if group := self._groups.get(key):
+                found[key] = group
+        for key, blob in self._spill.due(self.number, max(clocks.newest, clocks.received), _AT_ONCE):
+            self._hold(key, blob)
+            found[key] = self._groups[key]
         return list(found.values())
 
     def all_waiting(self) -> list[Group]:
         """All groups that wait for time to pass, those on disk among them."""
-        for where, blob in self._spill.due(self.number, 1 << 62, -1):
-            self._hold(where, blob)
+        for key, blob in self._spill.due(self.number, 1 << 62, -1):
+            self._hold(key, blob)
         return list(self._groups.values())
 
     def again(self, groups: Iterable[Group]) -> None:
@@ -165,62 +201,77 @@ class Book:
         if self._waits:
             return  # judging lets go of them
         clocks = self._clocks
-        for where, blob in self._spill.due(self.number, clocks.newest, _AT_ONCE):
-            self._hold(where, blob)
-            self._look(where)
-        for where in self._agenda.take(clocks.newest):
-            self._look(where)
+        keys = self._agenda.take(clocks.newest)
+        for key, blob in self._spill.due(self.number, clocks.newest, _AT_ONCE):
+            self._hold(key, blob)
+            keys.append(key)
+        gone: list[Held] = []
+        for key in keys:
+            if (helds := self._plain.get(key)) is not None:
+                last = self._prune_list(key, helds, gone)
+            else:
+                last = self._prune_group(key)
+            if last:
+                self._agenda.add(max(last + self.plan.reach + clocks.most, clocks.newest + self._agenda.part), (key,))
+        self._release(gone)
 
-    def _look(self, where: Where) -> None:
-        clocks, reach = self._clocks, self.plan.reach
-        if (entries := self._plain.get(where)) is not None:
-            left = [entry for entry in entries if not clocks.is_over(entry, reach)]
-            if len(left) < len(entries):
-                self._release([entry for entry in entries if clocks.is_over(entry, reach)])
-            if not left:
-                del self._plain[where]
-                return
-            self._plain[where] = left
-        elif (group := self._groups.get(where)) is not None:
-            group.prune(clocks, reach, self._release)
-            left = group.entries
-            if not left:
-                self._end(group)
-                return
-        else:
-            return
-        last = max(entry.time for entry in left) + reach + clocks.most
-        self._agenda.add(max(last, clocks.newest + self._agenda.part), (where,))
+    def _prune_list(self, key: Key, helds: list[Held], gone: list[Held]) -> int:
+        """Let go of a list's events that are over; returns the time of the last that is left, 0 when none is."""
+        over = self._clocks.are_over(helds, self.plan.reach)
+        if not any(over):
+            return helds[-1].time
+        gone += compress(helds, over)
+        left = [held for held, done in zip(helds, over, strict=True) if not done]
+        if left:
+            self._plain[key] = left
+            return left[-1].time
+        del self._plain[key]
+        return 0
+
+    def _prune_group(self, key: Key) -> int:
+        group = self._groups.get(key)
+        if group is None:
+            return 0
+        group.prune(self._clocks, self.plan.reach, self._release)
+        if group.entries:
+            return group.entries[-1].time
+        self._end(group)
+        return 0
 
     def take(self) -> list[Row]:
         """What is to be stored (None: deleted) since the last call, the journal's rows aside."""
-        wheres, entries = self._fresh
-        changed = self._changed
-        self._fresh, self._changed = ([], []), {}
-        if changed:
-            kept = [place for place, where in enumerate(wheres) if where not in changed]
-            wheres, entries = [wheres[place] for place in kept], [entries[place] for place in kept]
-        if entries:
-            self._journal.add(self.name, self.version, wheres, entries)
-        rows, self._rows = self._rows, []
+        changed, rows, graves = self._changed, self._rows, self._graves
+        keys, fresh, row = self._fresh_keys, self._fresh, self._row
+        self._forget_fresh()
         for group in changed.values():
-            if group.entries:
-                rows.append(self._whole(group))
-        if self._graves:
+            # Stored whole they need no row; that of what is fresh is not written yet and does not count them.
+            self._journal.release(group.entries)
+        if changed:
+            left = [key not in changed for key in keys]
+            keys, fresh = list(compress(keys, left)), list(compress(fresh, left))
+        if fresh:
+            tags = list(map(_TAG, fresh)) if self.holds and self.plan.correlation.kind != "event_count" else []
+            facts = list(map(_FACTS if self.holds else packed, fresh))
+            self._journal.add(row, self.name, self.version, keys, tags, facts)
+        rows += [self._whole(group) for group in changed.values() if group.entries]
+        if graves:
             oldest = self._journal.oldest(self.name)
-            over = [key for key, added in self._graves.items() if added < oldest]
+            over = [key for key, added in graves.items() if added < oldest]
             for key in over:
-                del self._graves[key]
+                del graves[key]
             rows += [(key, None) for key in over]
         return rows
 
     def forget_changes(self) -> None:
         """Nothing is stored."""
-        self._fresh, self._changed, self._rows = ([], []), {}, []
+        self._forget_fresh()
         self._graves.clear()
 
+    def _forget_fresh(self) -> None:
+        self._fresh_keys, self._fresh, self._row = [], [], 0
+        self._changed, self._rows = {}, []
+
     def _whole(self, group: Group) -> Row:
-        self._journal.release(group.entries)
         group.added, group.stored = self._journal.last, True
         key = group.state_key
         self._graves.pop(key, None)
@@ -228,15 +279,16 @@ class Book:
 
     def _end(self, group: Group) -> None:
         """Let go of a group that holds nothing. What it told stays known while the journal has events of it."""
-        self._groups.pop(group.where, None)
-        self._changed[group.where] = group
+        key = self._key(group)
+        self._groups.pop(key, None)
+        self._changed[key] = group
         if group.stored or group.total or self._waits:
             group.added, group.covered = self._journal.last, []
-            key = group.state_key
-            self._graves[key] = group.added
-            self._rows.append((key, packed(group)))
+            name = group.state_key
+            self._graves[name] = group.added
+            self._rows.append((name, packed(group)))
 
-    def _release(self, entries: Sequence[Entry]) -> None:
+    def _release(self, entries: Sequence[Held] | Sequence[Entry]) -> None:
         self.held -= len(entries)
         self._journal.release(entries)
 
@@ -249,89 +301,87 @@ class Book:
             for entry in group.entries
         ]
         at = min(entry.time + timespan for entry, timespan in ends) + wait
-        self._agenda.add(max(at, clocks.newest + self._agenda.part), (group.where,))
+        key = self._key(group)
+        self._agenda.add(max(at, clocks.newest + self._agenda.part), (key,))
         received = [entry.received + timespan for entry, timespan in ends if entry.received]
         if received:
-            self._alarms.add(max(min(received) + wait, clocks.received + self._alarms.part), (group.where,))
+            self._alarms.add(max(min(received) + wait, clocks.received + self._alarms.part), (key,))
 
     # Memory and disk.
 
     def spill(self, share: float) -> None:
         """Write such a share of the groups to disk, those first that are there for longest. Nothing may be fresh."""
-        clocks = self._clocks
-        rows: list[tuple[Where, int, bytes]] = []
-        for where in list(islice(self._plain, int(len(self._plain) * share) + 1)):
-            entries = self._plain.pop(where)
-            self.held -= len(entries)
-            rows.append((where, entries[-1].time + self.plan.reach + clocks.most, b"L" + packed(entries)))
+        rows: list[tuple[Key, int, bytes]] = []
+        for key in list(islice(self._plain, int(len(self._plain) * share) + 1)):
+            helds = self._plain.pop(key)
+            self.held -= len(helds)
+            rows.append((key, helds[-1].time + self.plan.reach + self._clocks.most, b"L" + packed(helds)))
         if self._waits:
-            holding = (where for where, group in self._groups.items() if group.entries)
-            for where in list(islice(holding, int(len(self._groups) * share) + 1)):
-                group = self._groups.pop(where)
+            holding = (key for key, group in self._groups.items() if group.entries)
+            for key in list(islice(holding, int(len(self._groups) * share) + 1)):
+                group = self._groups.pop(key)
                 self.held -= len(group.entries)
                 due = min((entry.received or entry.time) for entry in group.entries) + self.plan.reach
-                rows.append((where, due, b"G" + packed(group)))
+                rows.append((key, due, b"G" + packed(group)))
         self._spill.put(self.number, rows)
 
-    def _fetch(self, wheres: Iterable[Where]) -> None:
+    def _fetch(self, keys: Iterable[Key]) -> None:
         if len(self._spill):
-            away = {where for where in wheres if where not in self._plain and where not in self._groups}
-            for where, blob in self._spill.take(self.number, away):
-                self._hold(where, blob)
+            away = set(keys).difference(self._plain).difference(self._groups)
+            for key, blob in self._spill.take(self.number, away):
+                self._hold(key, blob)
 
-    def _hold(self, where: Where, blob: bytes) -> None:
+    def _hold(self, key: Key, blob: bytes) -> None:
         """Take back what was on disk."""
         if blob.startswith(b"G"):
-            group = self._groups[where] = _GROUPS.decode(blob[1:])
+            group = self._groups[key] = _GROUPS.decode(blob[1:])
             self.held += len(group.entries)
             self._await(group)
         else:
-            entries = self._plain[where] = _LISTS.decode(blob[1:])
-            self.held += len(entries)
-            last = entries[-1].time + self.plan.reach + self._clocks.most
-            self._agenda.add(max(last, self._clocks.newest + self._agenda.part), (where,))
+            helds = self._plain[key] = _LISTS.decode(blob[1:])
+            self.held += len(helds)
+            last = helds[-1].time + self.plan.reach + self._clocks.most
+            self._agenda.add(max(last, self._clocks.newest + self._agenda.part), (key,))
 
     # After a restart.
 
     def restore(self, group: Group) -> None:
         """Take back a group that was stored whole."""
-        self._groups[group.where] = group
+        self._groups[self._key(group)] = group
         self.held += len(group.entries)
         self._journal.last = max(self._journal.last, group.added)
         if not group.entries:
             self._graves[group.state_key] = group.added
 
-    def reread(self, frame: Frame) -> None:
-        """Take back what groups gained; what is part of a group that was stored whole since then is not needed."""
+    def reread(self, row: int, frame: Frame) -> None:
+        """Take back what groups gained; what is part of a group that was stored whole since then is not needed.
+
+        Raises ValueError for what is damaged.
+        """
         self._fetch(frame.groups)
-        for where, entry in zip(frame.groups, frame.entries, strict=True):
-            group = self._groups.get(where)
+        tags = frame.tags or [""] * len(frame.facts)
+        for key, tag, raw in zip(frame.groups, tags, frame.facts, strict=True):
+            group = self._groups.get(key)
             if group is not None and frame.number <= group.added:
-                self._journal.release((entry,))
+                self._journal.forgo(row, 1)
                 continue
+            facts = bytes(raw)
+            entry = read(facts)
+            entry.tag, entry.row = tag or entry.tag, row
             self.held += 1
-            if group is None and self._enough > 1:
-                self._plain.setdefault(where, []).append(entry)
-                continue
-            if group is None:
-                group = self._groups[where] = Group(self.name, self.version, where)
-            group.add([entry])
+            if group is not None:
+                group.add([entry])
+            elif self.holds and entry.weight == 1:
+                self._plain.setdefault(key, []).append(Held.of(entry, facts))
+            else:
+                group = self._groups[key] = Group(self.name, self.version, self._where(key))
+                group.add([*(held.entry() for held in self._plain.pop(key, ())), entry])
 
     def settle(self) -> None:
         """All is read: note when to look at what."""
-        for where in [where for where, group in self._groups.items() if not group.entries]:
-            del self._groups[where]
+        for key in [key for key, group in self._groups.items() if not group.entries]:
+            del self._groups[key]
         if self._waits:
             self.again(self._groups.values())
         else:
-            for where in (*self._plain, *self._groups):
-                self._agenda.add(self._clocks.newest, (where,))
-
-
-def _enough(plan: Plan) -> int:
-    """How many events (or kinds of them) a group needs before it is worth a look."""
-    correlation = plan.correlation
-    if plan.chained or correlation.waits or correlation.kind == "value_sum" or correlation.expression:
-        return 1
-    tiers = (correlation.default, *correlation.tiers.values())
-    return min(tier.gte for tier in tiers)
+            self._agenda.add(self._clocks.newest, (*self._plain, *self._groups))

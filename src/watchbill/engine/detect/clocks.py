@@ -7,12 +7,14 @@ of another: one that lags or replays is judged in its own time.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from operator import getitem, itemgetter, le, sub
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from watchbill.core.clock import DAY, MINUTE
-from watchbill.engine.detect.windows import Entry
 
 LATENESS = 10 * MINUTE
 #: How far ahead of its receipt an event's own time may be, before it is judged by its receipt.
@@ -32,6 +34,30 @@ class _Part(msgspec.Struct, array_like=True):
     latest: dict[str, int]
 
 
+class Timed(Protocol):
+    """An event as clocks look at it."""
+
+    @property
+    def time(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def late(self) -> bool: ...
+
+
+class Seen(NamedTuple):
+    """Columns of a batch: "source NUL host" as one text for each, the times that the events are judged by, which came
+    beyond the bound, and which are judged by their time of receipt.
+    """
+
+    sources: list[str]
+    times: list[int]
+    late: list[bool]
+    skewed: list[bool]
+
+
 class Clocks:
     """``latest`` is the latest event time of each source and host ("source NUL host"), ``newest`` that of all;
     ``received`` the latest time of receipt, which the clock of the installation moves too. ``bounds`` are the lateness
@@ -47,26 +73,64 @@ class Clocks:
         self.received = 0
         #: Events that came beyond the bound of their source.
         self.late = 0
-        self._texts: dict[tuple[str, str], str] = {}
+        #: "source NUL host" by source and host.
+        self._texts: dict[str, dict[str, str]] = {}
         self._changed: set[str] = set()
         self._parts: list[dict[str, int]] = [{} for _ in range(_PARTS)]
         self._waiting: dict[int, None] = {}
 
-    def source(self, source: str, host: str) -> str:
-        """One text for each source and host, however many entries hold it."""
-        pair = source, host
-        text = self._texts.get(pair)
-        if text is None:
-            if len(self._texts) >= _MOST_CLOCKS:
-                self._texts.clear()
-            text = self._texts[pair] = f"{source}\0{host}"
-        return text
+    def see_all(self, sources: Sequence[str], hosts: Sequence[str], times: list[int], received: Sequence[int]) -> Seen:
+        """Take notice of a batch, in the order in which it came; ``received`` is 0 where that is not known."""
+        texts = self._named(sources, hosts)
+        skewed = [False] * len(times)
+        shown = times
+        first, last = min(received, default=0), max(received, default=0)
+        self.received = max(self.received, last)
+        ahead = max(map(sub, times, received), default=0) if first else MOST_AHEAD + 1
+        if ahead > MOST_AHEAD:
+            skewed = [0 < came < time - MOST_AHEAD for time, came in zip(times, received, strict=True)]
+            times = [came if ahead else time for time, came, ahead in zip(times, received, skewed, strict=True)]
+            shown = [min(time, came) if came else time for time, came in zip(times, received, strict=True)]
+        elif ahead > 0:
+            shown = list(map(min, times, received))
+        return Seen(texts, times, self._late(texts, shown), skewed)
 
-    def see(self, source: str, time: int, received: int) -> bool:
-        """Take notice of an event; returns whether it came beyond the bound."""
-        if received:
-            self.received = max(self.received, received)
-            time = min(time, received)
+    def _named(self, sources: Sequence[str], hosts: Sequence[str]) -> list[str]:
+        """One text for each source and host, however many events hold it."""
+        known = self._texts
+        try:
+            return list(map(getitem, map(known.__getitem__, sources), hosts))
+        except KeyError:
+            pairs = set(zip(sources, hosts, strict=True))
+        if sum(map(len, known.values())) + len(pairs) > _MOST_CLOCKS:
+            known.clear()
+        for source, host in pairs:
+            known.setdefault(source, {}).setdefault(host, f"{source}\0{host}")
+        return list(map(getitem, map(known.__getitem__, sources), hosts))
+
+    def _late(self, sources: Sequence[str], times: Sequence[int]) -> list[bool]:
+        """Which events came beyond the bound. ``times`` are not ahead of our own clock.
+
+        Where all of a batch lies within the bounds before what its sources have come to, nothing is late.
+        """
+        pairs = zip(sources, times, strict=True)
+        in_order = all(map(le, times, islice(times, 1, None)))
+        latest = dict(pairs if in_order else sorted(pairs, key=itemgetter(1)))
+        first = times[0] if in_order and times else min(times, default=0)
+        late = [False] * len(times)
+        old = {
+            source
+            for source, time in latest.items()
+            if first < max(time, self.latest.get(source, time)) - self.bound_of(source)
+        }
+        if old:
+            late = [source in old and self._see(source, time) for source, time in zip(sources, times, strict=True)]
+        for source, time in latest.items():
+            if source not in old:
+                self._see(source, time)
+        return late
+
+    def _see(self, source: str, time: int) -> bool:
         latest = self.latest.get(source)
         if latest is None or time > latest:
             if latest is None and len(self.latest) >= _MOST_CLOCKS:
@@ -75,7 +139,7 @@ class Clocks:
             self._changed.add(source)
             self.newest = max(self.newest, time)
             return False
-        if time < latest - (self.bound_of(source) if self.bounds else self.bound):
+        if time < latest - self.bound_of(source):
             self.late += 1
             return True
         return False
@@ -83,7 +147,7 @@ class Clocks:
     def bound_of(self, source: str) -> int:
         return self.bounds.get(source.partition("\0")[0], self.bound) if self.bounds else self.bound
 
-    def is_over(self, entry: Entry, reach: int) -> bool:
+    def is_over(self, entry: Timed, reach: int) -> bool:
         """Whether nothing within the bound can still come that lies less than ``reach`` after the event.
 
         One that came beyond the bound is kept for as long in time of receipt.
@@ -95,7 +159,17 @@ class Clocks:
             return True
         return bool(entry.received) and entry.received + wait + MOST_SILENT < self.received
 
-    def is_due(self, entry: Entry, end: int) -> bool:
+    def are_over(self, entries: Sequence[Timed], reach: int) -> list[bool]:
+        """The same of several."""
+        if self.bounds:
+            return [self.is_over(entry, reach) for entry in entries]
+        wait, latest, newest = reach + self.bound, self.latest, self.newest
+        return [
+            (not entry.late and entry.time + wait < latest.get(entry.source, newest)) or self.is_over(entry, reach)
+            for entry in entries
+        ]
+
+    def is_due(self, entry: Timed, end: int) -> bool:
         """Whether a window that ends at ``end`` can be judged as far as this event's source goes.
 
         By the source's own clock; or by receipt, when so much time has gone by since this event came.

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from watchbill.engine.detect.arrivals import Arrivals
 from watchbill.engine.detect.book import Book, Shared
-from watchbill.engine.detect.clocks import MOST_AHEAD, Clocks
-from watchbill.engine.detect.correlation import NUMBERS, Correlation, number_of
-from watchbill.engine.detect.fields import text_field
+from watchbill.engine.detect.clocks import Clocks
+from watchbill.engine.detect.columns import Columns
+from watchbill.engine.detect.correlation import Correlation
 from watchbill.engine.detect.groups import Group, Plan
 from watchbill.engine.detect.journal import Journal, Row, Where
 from watchbill.engine.detect.rules import Rule
 from watchbill.engine.detect.spill import Spill
 from watchbill.engine.detect.windows import Entry
-from watchbill.sdk.events import Event
 
 #: So many events are held in memory; the groups beyond are kept on disk.
 MOST_HELD = 250_000
 _GROUP: msgspec.msgpack.Decoder[Group] = msgspec.msgpack.Decoder(Group)
-#: What copy.copy would find each time anew; msgspec's type hints leave it out.
-_copy: Callable[[Entry], Entry] = Entry.__copy__  # type: ignore[attr-defined]
+#: Changes when states are kept in another way.
+_FORMAT = 2
 
 
 class Grown(NamedTuple):
@@ -51,8 +51,6 @@ class Correlator:
         self.rules = {rule.name: rule for rule in rules}
         #: Stored states that could not be used: of rules that changed or went, or damaged.
         self.discarded = 0
-        #: Events without a number where one is summed up or averaged.
-        self.unusable = 0
         self.most_held = most_held
         self.clocks = clocks or Clocks()
         self._journal, self._spill = Journal(), Spill(folder)
@@ -61,50 +59,46 @@ class Correlator:
         for rule in self._order:
             for name in _correlation(rule).rules:
                 self._users[name].append(rule)
-        self._carried = {name: self._fields_for(name) for name in self.rules}
         self._books: dict[str, Book] = {}
+        self._arrivals: dict[str, Arrivals] = {}
         shared = Shared(self.clocks, self._journal, self._spill)
         for number, rule in enumerate(self._order):
-            self._books[rule.name] = Book(number, rule.name, _version(rule), self._plan(rule), shared)
+            book = self._books[rule.name] = Book(number, rule.name, _version(rule), self._plan(rule), shared)
+            self._arrivals[rule.name] = Arrivals(_correlation(rule), self._fields_for(rule.name), book)
         self._stale: list[Row] = []
 
     def wants(self, rule: str) -> bool:
         """Whether any correlation counts the matches of this rule."""
         return rule in self._users
 
-    def enter(self, event: Event, make: Callable[[Event, int, str, bool], Entry]) -> Entry:
-        """Make the entry of an event with the time that it is judged by; moves its source's clock."""
-        time, received, skewed = event.time, event.received, False
-        if received and time > received + MOST_AHEAD:
-            time, skewed = received, True
-        clocks = self.clocks
-        source = clocks.source(event.source, event.host)
-        entry = make(event, time, source, skewed)
-        if clocks.see(source, time, received):
-            entry.late = True
-        return entry
+    def feed(self, batches: Iterable[Mapping[str, Columns]]) -> list[Grown]:
+        """Judge the matches of some small batches by base rule: parts of the batch's columns.
 
-    def feed(self, matched: Mapping[str, Sequence[tuple[Event, Entry]]]) -> list[Grown]:
-        """Judge the matches of one batch by base rule: events and their entries, each event once for a rule."""
-        return self._run(matched, final=None)
+        What has to be known of a batch is taken out before the next is asked for, while the processor's caches hold it.
+        """
+        for matched in batches:
+            for name in {user.name: None for base in matched for user in self._users.get(base, ())}:
+                self._arrivals[name].enter(matched)
+        return self._run(final=None)
 
     def tick(self, now: int) -> list[Grown]:
         """Judge what time alone decides. ``now`` is the clock of the installation, when all that arrived is judged."""
         self.clocks.received = max(self.clocks.received, now)
-        return self._run({}, final=None)
+        return self._run(final=None)
 
     def finish(self, until: int | None = None) -> list[Grown]:
         """Judge all that is still open: nothing comes any more, and it is ``until`` (as late as the last event)."""
-        return self._run({}, final=self.clocks.newest if until is None else until)
+        return self._run(final=self.clocks.newest if until is None else until)
 
-    def _run(self, matched: Mapping[str, Sequence[tuple[Event, Entry]]], final: int | None) -> list[Grown]:
+    def _run(self, final: int | None) -> list[Grown]:
         passed: dict[str, list[tuple[str, Entry]]] = defaultdict(list)
         grown: list[Grown] = []
         for rule in self._order:
             book = self._books[rule.name]
             waits = book.plan.correlation.waits
-            wheres, entries = self._arrivals(rule, matched, passed.pop(rule.name, ()))
-            groups = book.place(wheres, entries) if entries else []
+            if rule.name in passed:
+                self._arrivals[rule.name].enter_passed(passed.pop(rule.name))
+            groups = book.arrivals()
             if waits:
                 due = book.due() if final is None else book.all_waiting()
                 groups = list({id(group): group for group in (*groups, *due)}.values())
@@ -135,13 +129,16 @@ class Correlator:
             except ValueError:
                 self._stale.append((key, None))
                 self.discarded += 1
-        for frame in self._journal.restore(journal):
+        for row, frame in self._journal.restore(journal):
             book = self._books.get(frame.rule)
             if book is None or book.version != frame.version:
-                self._journal.release(frame.entries)
+                self._journal.forgo(row, len(frame.facts))
                 self.discarded += 1
                 continue
-            book.reread(frame)
+            try:
+                book.reread(row, frame)
+            except ValueError:
+                self.discarded += 1
             self._make_room()
         self.discarded += self._journal.damaged
         for book in self._books.values():
@@ -179,6 +176,11 @@ class Correlator:
         """Groups that are kept on disk."""
         return len(self._spill)
 
+    @property
+    def unusable(self) -> int:
+        """Events without a number where one is summed up or averaged."""
+        return sum(one.unusable for one in self._arrivals.values())
+
     def __len__(self) -> int:
         return sum(map(len, self._books.values())) + len(self._spill)
 
@@ -201,72 +203,6 @@ class Correlator:
         timespan = max(tier.timespan for tier in (correlation.default, *correlation.tiers.values()))
         return Plan(correlation, delay, timespan + delay, bool(inner), rule.name in self._users)
 
-    def _arrivals(
-        self, rule: Rule, matched: Mapping[str, Sequence[tuple[Event, Entry]]], passed: Iterable[tuple[str, Entry]]
-    ) -> tuple[list[Where], list[Entry]]:
-        """The rule's new events, and which groups they belong to."""
-        correlation = _correlation(rule)
-        wheres: list[Where] = []
-        entries: list[Entry] = []
-        names = [name for name in correlation.rules if matched.get(name)]
-        for name in names:
-            self._columns(rule, name, matched[name], wheres, entries)
-        if len(names) > 1 and not correlation.kind.startswith("temporal") and _overlap(matched, names):
-            once = {(where, entry.key): (where, entry) for where, entry in zip(wheres, entries, strict=True)}
-            wheres, entries = [where for where, _ in once.values()], [entry for _, entry in once.values()]
-        for name, given in passed:
-            where = tuple([given.carried.get(correlation.field_of(name, field), "") for field in correlation.group_by])
-            tag = self._tag(correlation, name, [given.carried.get(field, "") for field in correlation.fields])
-            if tag is not None:
-                entry = _copy(given)
-                entry.tag, entry.told, entry.fired, entry.row = tag, False, False, 0
-                entry.carried = {field: given.carried.get(field, "") for field in self._carried[rule.name]}
-                wheres.append((given.criticality if correlation.split else None, *where))
-                entries.append(entry)
-        return wheres, entries
-
-    def _columns(
-        self, rule: Rule, name: str, seen: Sequence[tuple[Event, Entry]], wheres: list[Where], entries: list[Entry]
-    ) -> None:
-        """What matched one base rule, column by column."""
-        correlation = _correlation(rule)
-        events = [event for event, _ in seen]
-        made = [_copy(entry) for _, entry in seen]
-        columns = [[text_field(event, field) for event in events] for field in correlation.fields]
-        tags = [name] * len(made)
-        if columns:
-            found = [self._tag(correlation, name, values) for values in zip(*columns, strict=True)]
-            if None in found:
-                kept = [at for at, tag in enumerate(found) if tag is not None]
-                events, made = [events[at] for at in kept], [made[at] for at in kept]
-            tags = [tag for tag in found if tag is not None]
-        if correlation.kind != "event_count":
-            for entry, tag in zip(made, tags, strict=True):
-                entry.tag = tag
-        if correlation.kind in NUMBERS:
-            for entry in made:
-                entry.weight = 1
-        if fields := self._carried[rule.name]:
-            for entry, event in zip(made, events, strict=True):
-                entry.carried = {field: text_field(event, field) for field in fields}
-        tiers = [entry.criticality for entry in made] if correlation.split else [None] * len(made)
-        asked = [correlation.field_of(name, field) for field in correlation.group_by]
-        keys = [[text_field(event, field) for event in events] for field in asked]
-        wheres += zip(tiers, *keys, strict=True)
-        entries += made
-
-    def _tag(self, correlation: Correlation, name: str, values: Sequence[str]) -> str | None:
-        """What tells events apart: the rule, the counted values or the number; None for an event without them."""
-        if not correlation.fields:
-            return "" if correlation.kind == "event_count" else name
-        if correlation.kind == "value_count" or (correlation.kind == "value_percentile" and not correlation.percentile):
-            return "\0".join(values) if all(values) else None
-        number = number_of(values[0])
-        if number is None:
-            self.unusable += 1
-            return None
-        return str(number)
-
     def _fields_for(self, name: str, seen: frozenset[str] = frozenset()) -> tuple[str, ...]:
         """The fields that correlations following this rule will ask for."""
         wanted: dict[str, None] = {}
@@ -277,12 +213,6 @@ class Correlator:
             if user.name not in seen:
                 wanted.update(dict.fromkeys(self._fields_for(user.name, seen | {name})))
         return tuple(wanted)
-
-
-def _overlap(matched: Mapping[str, Sequence[tuple[Event, Entry]]], names: Sequence[str]) -> bool:
-    """Whether an event matched several of these rules."""
-    different = {id(event) for name in names for event, _ in matched[name]}
-    return len(different) < sum(len(matched[name]) for name in names)
 
 
 def _correlation(rule: Rule) -> Correlation:
@@ -298,4 +228,4 @@ def _passed_on(entry: Entry, rule: Rule, group: Group) -> Entry:
 
 def _version(rule: Rule) -> str:
     """A digest of what the kept windows depend on."""
-    return hashlib.sha256(repr((rule.name, rule.correlation)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((_FORMAT, rule.name, rule.correlation)).encode()).hexdigest()[:16]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from watchbill.core.values import Criticality
 from watchbill.engine.detect.clocks import LATENESS, Clocks
+from watchbill.engine.detect.columns import Columns
 from watchbill.engine.detect.correlate import Correlator, Grown
 from watchbill.engine.detect.evidence import (
-    MOST_CHARACTERS,
-    about,
     detection_id,
     entities,
     most_critical,
     refs_of,
     united,
-    weight_of,
 )
 from watchbill.engine.detect.fields import text_field
 from watchbill.engine.detect.match import Match, Matcher
@@ -29,6 +28,9 @@ from watchbill.engine.detect.windows import Entry, sort_key
 from watchbill.sdk.events import Event
 from watchbill.sdk.rules import Detection
 
+_SHARD, _POSITION, _AT = attrgetter("shard"), attrgetter("position"), attrgetter("at")
+#: So many matches are looked at together: few enough that their events stay in the processor's caches meanwhile.
+_AT_ONCE = 500
 _GroupKey = tuple[tuple[str, str], ...]
 
 
@@ -101,25 +103,13 @@ class Detector:
         """
         again = self._again(events, covers)
         self._seen_changed = self._seen_changed or bool(matches)
-        by_rule: dict[str, list[int]] = defaultdict(list)
-        for match in matches:
-            if match.at not in again:
-                by_rule[match.rule].append(match.at)
-        if not by_rule:
-            return []
-        entries: dict[int, Entry] = {}
-        for at in sorted({at for places in by_rule.values() for at in places}):
-            entries[at] = self.correlator.enter(events[at], self._entry)
-        found: list[Detection] = []
-        correlated: dict[str, list[tuple[Event, Entry]]] = {}
-        for name, places in by_rule.items():
-            rule = self.ruleset.by_name[name]
-            seen = [(events[at], entries[at]) for at in places]
-            if rule.alerts:
-                found += self._direct(rule, seen)
-            if self.correlator.wants(name):
-                correlated[name] = [pair for pair in seen if pair[1].weight]
-        return found + self._told(self.correlator.feed(correlated), correlated)
+        if again:
+            matches = [match for match in matches if match.at not in again]
+        direct: dict[str, list[tuple[Event, Entry]]] = defaultdict(list)
+        parts: list[dict[str, Columns]] = []
+        grown = self.correlator.feed(self._parts(events, sorted(matches, key=_AT), direct, parts))
+        found = [one for name, seen in direct.items() for one in self._direct(self.ruleset.by_name[name], seen)]
+        return found + self._told(grown, parts)
 
     def tick(self, now: int) -> list[Detection]:
         """Judge what time alone decides: windows that are over, and what was expected and did not come.
@@ -127,13 +117,13 @@ class Detector:
         ``now`` is the installation's clock (UTC nanoseconds). Call it now and then when all that has arrived is fed;
         what is told does not depend on when.
         """
-        return self._told(self.correlator.tick(now), {})
+        return self._told(self.correlator.tick(now), ())
 
     def finish(self, until: int | None = None) -> list[Detection]:
         """Judge all windows that are open, for no event comes any more. What is expected is missed only when its time
         was over by ``until`` (UTC nanoseconds; without it by the latest event).
         """
-        return self._told(self.correlator.finish(until), {})
+        return self._told(self.correlator.finish(until), ())
 
     @property
     def counters(self) -> Counters:
@@ -165,33 +155,44 @@ class Detector:
 
     def _again(self, events: Sequence[Event], covers: tuple[int, range] | None) -> set[int]:
         """The places in a batch of events that were fed before."""
-        places: dict[int, list[int]] = defaultdict(list)
-        for at, event in enumerate(events):
-            places[event.shard].append(at)
+        if covers and self._seen.passes(*covers):
+            return set()
         again: set[int] = set()
-        if covers:
-            places.setdefault(covers[0], [])
+        places: dict[int, Sequence[int]] = {}
+        shards = list(map(_SHARD, events))
+        for shard in set(shards):
+            every = shards.count(shard) == len(shards)
+            places[shard] = range(len(events)) if every else [at for at, of in enumerate(shards) if of == shard]
         for shard, ats in places.items():
-            positions = [events[at].position for at in ats]
-            again.update(ats[place] for place in self._seen.add(shard, positions, covers[1] if covers else None))
+            positions = list(map(_POSITION, events if len(ats) == len(events) else [events[at] for at in ats]))
+            again.update(ats[place] for place in self._seen.add(shard, positions))
         self._repeated += len(again)
         return again
 
-    def _told(self, grown: Iterable[Grown], matched: Mapping[str, Sequence[tuple[Event, Entry]]]) -> list[Detection]:
+    def _parts(
+        self, events: Sequence[Event], matches: Sequence[Match],
+        direct: dict[str, list[tuple[Event, Entry]]], parts: list[dict[str, Columns]],
+    ) -> Iterator[dict[str, Columns]]:  # fmt: skip
+        """What correlations count of the matched events, a few at a time, which ``parts`` keeps. What matched rules that
+        alert by themselves is put into ``direct``.
+        """
+        for some in _few(matches):
+            chosen, places = _by_rule(some)
+            batch = Columns.of([events[at] for at in chosen], self.correlator.clocks, self._criticality)
+            counted: dict[str, Columns] = {}
+            for name, ats in places.items():
+                part = batch.part(ats)
+                if self.ruleset.by_name[name].alerts:
+                    direct[name] += zip(part.events, part.entries(), strict=True)
+                if self.correlator.wants(name) and (left := part.counted()):
+                    counted[name] = left
+            parts.append(counted)
+            yield counted
+
+    def _told(self, grown: Iterable[Grown], parts: Sequence[Mapping[str, Columns]]) -> list[Detection]:
         if not self._stores:
             self.correlator.forget_changes()
-        alerting = [one for one in grown if one.rule.alerts]
-        if not alerting:
-            return []
-        latest = {(name, entry.shard, entry.position): event for name, seen in matched.items() for event, entry in seen}
-        return [self._correlated(one, latest) for one in alerting]
-
-    def _entry(self, event: Event, time: int, source: str, skewed: bool) -> Entry:
-        host = event.host
-        return Entry(
-            time, event.shard, event.position, "", source, event.received, False, skewed, weight_of(event), host,
-            event.message[:MOST_CHARACTERS], self._criticality(host), about(event),
-        )  # fmt: skip
+        return [self._correlated(one, parts) for one in grown if one.rule.alerts]
 
     def _direct(self, rule: Rule, matched: Sequence[tuple[Event, Entry]]) -> list[Detection]:
         """A detection for each group of a rule that alerts by itself."""
@@ -212,14 +213,14 @@ class Detector:
             why.append(f"It is {level} because {host} is of {named.criticality} criticality.")
         return self._detection(rule, group, entries, why)
 
-    def _correlated(self, grown: Grown, latest: dict[tuple[str, int, int], Event]) -> Detection:
+    def _correlated(self, grown: Grown, matched: Sequence[Mapping[str, Columns]]) -> Detection:
         rule, where, evidence = grown.rule, grown.where, grown.evidence
         assert rule.correlation is not None  # noqa: S101 - only correlations grow
         why = correlated_sentences(rule, grown, most_critical(evidence))
         for name in self._base_rules(rule):
-            seen = [event for entry in evidence if (event := latest.get((name, entry.shard, entry.position)))]
-            if seen:
-                why.append(matched_words(self.ruleset.by_name[name], seen[-1]))
+            seen = (part[name].latest(evidence) for part in reversed(matched) if name in part)
+            if event := next(filter(None, seen), None):
+                why.append(matched_words(self.ruleset.by_name[name], event))
         fields = rule.correlation.group_by
         return self._detection(rule, tuple(zip(fields, where[1:], strict=True)), evidence, why)
 
@@ -246,3 +247,28 @@ class Detector:
             why=(*why, *clock_sentences(entries, self.correlator.clocks)),
             entities=united(map(entities, entries)),
         )
+
+
+def _few(matches: Sequence[Match]) -> Iterator[Sequence[Match]]:
+    """All matches in order of their events, some at a time; those of one event stay together."""
+    start = 0
+    while start < len(matches):
+        end = start + _AT_ONCE
+        while end < len(matches) and matches[end].at == matches[end - 1].at:
+            end += 1
+        yield matches[start:end]
+        start = end
+
+
+def _by_rule(matches: Iterable[Match]) -> tuple[list[int], dict[str, list[int]]]:
+    """Which events these are, and for each rule the places of its events among them."""
+    chosen: list[int] = []
+    by_rule: dict[str, list[int]] = defaultdict(list)
+    last = place = -1
+    for name, at in matches:
+        if at != last:
+            last = at
+            place += 1
+            chosen.append(at)
+        by_rule[name].append(place)
+    return chosen, by_rule

@@ -36,7 +36,7 @@ _ENTITIES = {
 _PATHS = tuple((path, entity) for entity, paths in _ENTITIES.items() for path in paths)
 #: The fields that say who and what is involved.
 NAMES = tuple(path for path, _ in _PATHS)
-_PLAIN = frozenset((str, type(None)))
+PLAIN = frozenset((str, type(None)))
 _RANKS = {criticality: rank for rank, criticality in enumerate(Criticality)}
 
 
@@ -44,7 +44,7 @@ def about(event: Event) -> About:
     """Who and what an event involves, as it is kept: the plain values of NAMES, which is quick, or all by kind."""
     fields = event.ocsf
     values = tuple(map(fields.get, NAMES))
-    if _PLAIN.issuperset(map(type, values)) and "resources" not in fields:
+    if PLAIN.issuperset(map(type, values)) and "resources" not in fields:
         return values
     return entities_of(event)
 

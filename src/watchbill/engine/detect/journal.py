@@ -1,38 +1,50 @@
 """What groups gained, in rows that are few however many groups there are.
 
-A batch is one frame for each rule: the groups that gained events, and these events. Frames lie behind each other in a
+A batch is one frame for each rule: the groups that gained events, and what is stored of these. Frames lie behind each other in a
 row; when there are many small rows of a rule, they are joined into one, which needs no look at what they hold. A row is
 deleted when none of its events is held any more. Restored, the frames are read again in their order.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from operator import attrgetter
+from typing import Any, Protocol
 
 import msgspec
-
-from watchbill.engine.detect.windows import Entry
 
 Row = tuple[str, bytes | None]
 #: (criticality or None, values of the group-by fields …): which group of a rule.
 Where = tuple[Any, ...]
+#: A group as books look it up: its Where, or the one value where there are no tiers and one group-by field. That is one
+#: object less to touch for every event.
+Key = str | Where
 
 _PREFIX = "added-"
 _JOINED = 16
 _LARGE = 1 << 18
 _LENGTH = 4
+_ROW = attrgetter("row")
+
+
+class Stored(Protocol):
+    """What knows the row that holds it, 0 for none."""
+
+    row: int
 
 
 class Frame(msgspec.Struct, array_like=True):
-    """What the groups of a rule gained in one batch: ``entries`` stand beside the ``groups`` that they belong to."""
+    """What the groups of a rule gained in one batch: ``facts`` are entries as MessagePack. Beside them stand the
+    ``groups`` that they belong to and, where these are not among the facts, their ``tags``.
+    """
 
     number: int
     rule: str
     version: str
-    groups: list[Where]
-    entries: list[Entry]
+    groups: list[Key]
+    tags: list[str]
+    facts: list[msgspec.Raw]
 
 
 class _Small(msgspec.Struct):
@@ -60,31 +72,32 @@ class Journal:
         self._small: dict[str, list[list[_Small]]] = defaultdict(list)
         self._rows: dict[int, bytes | None] = {}
 
-    def add(self, rule: str, version: str, groups: list[Where], entries: list[Entry]) -> None:
-        """Write what groups of a rule gained; the entries know their row afterwards."""
+    def reserve(self) -> int:
+        """The number that the next row is to have; what will be in it can be told so before it is written."""
         self.last += 1
-        number = self.last
-        for entry in entries:
-            entry.row = number
-        blob = framed(Frame(number, rule, version, groups, entries))
-        self._held[number] = len(entries)
+        return self.last
+
+    def add(self, number: int, rule: str, version: str, groups: list[Key], tags: list[str], facts: list[bytes]) -> None:
+        """Write what groups of a rule gained as the row of a number that was reserved."""
+        blob = framed(packed((number, rule, version, groups, tags)), facts)
+        self._held[number] = len(facts)
         self._since[rule][number] = number
         self._put(rule, 0, _Small(number, blob))
 
-    def release(self, entries: Iterable[Entry]) -> None:
-        """Note that these events are not held any more, or stand elsewhere."""
-        held, into = self._held, self._into
+    def release(self, entries: Sequence[Stored]) -> None:
+        """Note that these events are not held any more, or stand elsewhere. Rows that are not written count nothing."""
+        for number, count in Counter(map(_ROW, entries)).items():
+            self.forgo(number, count)
         for entry in entries:
-            number = entry.row
-            if not number:
-                continue
             entry.row = 0
-            while number in into:
-                number = into[number]
-            left = held.get(number, 0) - 1
-            if left > 0:
-                held[number] = left
-            elif left == 0:
+
+    def forgo(self, number: int, count: int) -> None:
+        """Note that so many events of a row are not held any more."""
+        while number in self._into:
+            number = self._into[number]
+        if number in self._held:
+            self._held[number] -= count
+            if self._held[number] <= 0:
                 self._drop(number)
 
     def take(self) -> list[Row]:
@@ -97,21 +110,21 @@ class Journal:
         """Whether a stored row is one of these."""
         return key.startswith(_PREFIX)
 
-    def restore(self, rows: Iterable[tuple[str, bytes]]) -> Iterator[Frame]:
-        """Give the frames back in the order in which they were written; their entries know their rows.
-        Whoever does not keep one releases it. A row that is damaged ends with what can be read of it.
+    def restore(self, rows: Iterable[tuple[str, bytes]]) -> Iterator[tuple[int, Frame]]:
+        """Give the frames back in the order in which they were written, each with its row. Whoever does not keep an
+        event forgoes it. A row that is damaged ends with what can be read of it.
         """
         for key, blob in sorted(rows):
             number = int(key.removeprefix(_PREFIX))
-            self._held[number] = 0
-            self.last = max(self.last, number)
-            for frame in self._readable(blob):
-                self.last = max(self.last, frame.number)
+            frames = list(self._readable(blob))
+            self._held[number] = sum(len(frame.facts) for frame in frames)
+            self.last = max(self.last, number, *(frame.number for frame in frames))
+            if not frames:
+                self._drop(number)
+            for frame in frames:
                 self._since[frame.rule].setdefault(number, frame.number)
-                for entry in frame.entries:
-                    entry.row = number
-                self._held[number] += len(frame.entries)
-                yield frame
+            for frame in frames:
+                yield number, frame
 
     def oldest(self, rule: str) -> int:
         """The number of the rule's first frame that still is stored."""
@@ -119,7 +132,7 @@ class Journal:
 
     def _readable(self, blob: bytes) -> Iterator[Frame]:
         try:
-            yield from frames(blob)
+            yield from framed_in(blob)
         except ValueError:
             self.damaged += 1
 
@@ -173,16 +186,19 @@ def packed(value: object) -> bytes:
     try:
         return msgspec.msgpack.encode(value)
     except UnicodeEncodeError:
-        return msgspec.msgpack.encode(_clean(msgspec.to_builtins(value)))
+        return msgspec.msgpack.encode(clean(msgspec.to_builtins(value)))
 
 
-def framed(frame: Frame) -> bytes:
-    """The frame's bytes behind their length."""
-    blob = packed(frame)
-    return len(blob).to_bytes(_LENGTH, "big") + blob
+def framed(head: bytes, facts: Sequence[bytes]) -> bytes:
+    """A frame behind its length. Its head is an array of five; the sixth is the array of facts, of which no copy more
+    is made than this one: they are most of what is stored.
+    """
+    start = b"\x96" + head[1:] + b"\xdd" + len(facts).to_bytes(4, "big")
+    length = len(start) + sum(map(len, facts))
+    return b"".join((length.to_bytes(_LENGTH, "big"), start, *facts))
 
 
-def frames(blob: bytes) -> Iterator[Frame]:
+def framed_in(blob: bytes) -> Iterator[Frame]:
     """The frames of a row. Raises ValueError for a damaged one."""
     at = 0
     while at < len(blob):
@@ -191,9 +207,10 @@ def frames(blob: bytes) -> Iterator[Frame]:
         yield msgspec.msgpack.decode(blob[start:at], type=Frame)
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
+    """A value in which text that is no Unicode is replaced."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {_clean(key): _clean(one) for key, one in value.items()}
-    return [_clean(one) for one in value] if isinstance(value, list) else value
+        return {clean(key): clean(one) for key, one in value.items()}
+    return [clean(one) for one in value] if isinstance(value, list) else value

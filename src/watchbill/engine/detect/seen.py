@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import islice
+from operator import lt
 
 import msgspec
 
@@ -19,17 +21,26 @@ class Seen:
         self._starts: dict[int, list[int]] = {}
         self._ends: dict[int, list[int]] = {}
 
-    def add(self, shard: int, positions: Sequence[int], covers: range | None = None) -> set[int]:
-        """Take notice of a batch; returns those of it that were there before, by their place in the batch.
-
-        ``covers`` are all the positions that the batch was chosen from: it leaves no gaps then.
-        """
+    def passes(self, shard: int, covers: range) -> bool:
+        """Take notice of all positions of a stretch if none of them was there before; returns whether that is so."""
         ends = self._ends.get(shard)
-        if covers and (not ends or covers.start >= ends[-1]):
-            self._append(shard, covers.start, covers.stop)
-            return set()
+        if ends and covers.start < ends[-1]:
+            return False
+        self._append(shard, covers.start, covers.stop)
+        return True
+
+    def add(self, shard: int, positions: Sequence[int]) -> set[int]:
+        """Take notice of a batch; returns those of it that were there before, by their place in the batch."""
         if not positions:
             return set()
+        one = range(positions[0], positions[-1] + 1)
+        if (
+            len(one) == len(positions)
+            and all(map(lt, positions, islice(positions, 1, None)))
+            and self.passes(shard, one)
+        ):
+            return set()
+        ends = self._ends.get(shard)
         breaks = [at for at in range(1, len(positions)) if positions[at] != positions[at - 1] + 1]
         in_order = all(positions[at] > positions[at - 1] for at in breaks)
         if in_order and (not ends or positions[0] >= ends[-1]):

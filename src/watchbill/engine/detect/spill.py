@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from watchbill.engine.detect.journal import Where, packed
+from watchbill.engine.detect.journal import Key, packed
 
 _AT_ONCE = 400
 _SCHEMA = """
@@ -38,7 +38,7 @@ class Spill:
     def __len__(self) -> int:
         return len(self._known)
 
-    def put(self, rule: int, rows: Iterable[tuple[Where, int, bytes]]) -> None:
+    def put(self, rule: int, rows: Iterable[tuple[Key, int, bytes]]) -> None:
         """Take groups: (where, when they are due, what they hold)."""
         made = []
         for where, due, blob in rows:
@@ -46,7 +46,7 @@ class Spill:
             made.append((rule, packed(where), due, blob))
         self._all("INSERT OR REPLACE INTO away VALUES (?, ?, ?, ?)", made)
 
-    def take(self, rule: int, wheres: Iterable[Where]) -> Iterator[tuple[Where, bytes]]:
+    def take(self, rule: int, wheres: Iterable[Key]) -> Iterator[tuple[Key, bytes]]:
         """Give those of these groups back that are here; they are here no more."""
         if not self._known:
             return
@@ -56,17 +56,17 @@ class Spill:
             query = f"SELECT where_, blob FROM away WHERE rule = ? AND where_ IN ({','.join('?' * len(part))})"  # noqa: S608 - marks
             yield from self._taken(rule, self._open().execute(query, (rule, *part)).fetchall())
 
-    def due(self, rule: int, now: int, most: int) -> Iterator[tuple[Where, bytes]]:
+    def due(self, rule: int, now: int, most: int) -> Iterator[tuple[Key, bytes]]:
         """Give back at most so many groups that were due before ``now``."""
         if self._database is None:
             return
         query = "SELECT where_, blob FROM away WHERE rule = ? AND due < ? LIMIT ?"
         yield from self._taken(rule, self._database.execute(query, (rule, now, most)).fetchall())
 
-    def _taken(self, rule: int, rows: Sequence[tuple[bytes, bytes]]) -> Iterator[tuple[Where, bytes]]:
+    def _taken(self, rule: int, rows: Sequence[tuple[bytes, bytes]]) -> Iterator[tuple[Key, bytes]]:
         self._all("DELETE FROM away WHERE rule = ? AND where_ = ?", [(rule, key) for key, _ in rows])
         for key, blob in rows:
-            where = tuple(msgspec.msgpack.decode(key))
+            where = msgspec.msgpack.decode(key, type=Key)
             self._known.discard(hash((rule, where)))
             yield where, blob
 

@@ -9,7 +9,7 @@ does not grow is in ``settled``: it is asked only when nothing more can come.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -27,40 +27,56 @@ SUMMED = "+"
 class Entry(msgspec.Struct, array_like=True, gc=False):
     """A matched event within a group, or several that were folded into one (``weight``).
 
-    ``tag`` is what is told apart: the counted value, the number, or the rule. ``told`` says that a detection has
-    counted it, ``fired`` that the correlations which follow this one know that its threshold was met here. ``late``
-    says that it came beyond the lateness bound; ``skewed`` that it is judged by its time of receipt.
+    ``source`` is "source NUL host". ``late`` says that it came beyond the lateness bound; ``skewed`` that it is judged
+    by its time of receipt. ``about`` says who and what is involved (see ``evidence``). ``carried`` are the fields that
+    correlations which follow will ask for. These are the same in all groups (``columns`` makes them); from here on they
+    are of this group:
 
-    ``about`` says who and what is involved (see ``evidence``). From an inner correlation come the events that it fired
-    at and, with ``fires`` false, those that are only its evidence; ``origin`` names its group and ``span`` how far
-    before this its evidence reaches. ``carried`` are the fields that correlations which follow will ask for.
-    ``row`` is the row of the journal that holds this, 0 for none.
+    ``tag`` is what is told apart: the counted value, the number, or the rule. ``told`` says that a detection has
+    counted it, ``fired`` that the correlations which follow this one know that its threshold was met here. From an
+    inner correlation come the events that it fired at and, with ``fires`` false, those that are only its evidence;
+    ``origin`` names its group and ``span`` how far before this its evidence reaches. ``row`` is the row of the journal
+    that holds this, 0 for none.
     """
 
     time: int
     shard: int
     position: int
-    tag: str = ""
     source: str = ""
     received: int = 0
     late: bool = False
     skewed: bool = False
     weight: int = 1
-    host: str = ""
     message: str = ""
     criticality: Criticality = Criticality.MEDIUM
     about: About = ()
+    carried: dict[str, str] = {}
+    tag: str = ""
     fires: bool = True
     told: bool = False
     fired: bool = False
     origin: str = ""
     span: int = 0
-    carried: dict[str, str] = {}
     row: int = 0
+
+    @property
+    def host(self) -> str:
+        return self.source.partition("\0")[2]
 
     @property
     def key(self) -> tuple[int, int, int, str]:
         return self.time, self.shard, self.position, self.tag
+
+
+class Counted(Protocol):
+    """An event as windows look at it."""
+
+    @property
+    def time(self) -> int: ...
+    @property
+    def tag(self) -> str: ...
+    @property
+    def weight(self) -> int: ...
 
 
 class Measure(NamedTuple):
@@ -68,7 +84,7 @@ class Measure(NamedTuple):
     that only different tags matter, and ``met`` judges the total and the tags.
     """
 
-    size: Callable[[Entry], int]
+    size: Callable[[Counted], int]
     met: Callable[[int, Mapping[str, int]], bool]
     distinct: bool
 
@@ -85,11 +101,11 @@ def measure(correlation: Correlation, tier: Tier) -> Measure:
     return Measure(_weight, lambda _total, tags: len(tags) >= least, distinct=True)
 
 
-def _weight(entry: Entry) -> int:
+def _weight(entry: Counted) -> int:
     return entry.weight
 
 
-def _amount(entry: Entry) -> int:
+def _amount(entry: Counted) -> int:
     """What an event adds to a sum. A negative number adds nothing: a sum that is reached stays reached."""
     return max(0, int(entry.tag))
 
@@ -102,12 +118,12 @@ class _Window:
         self.total = 0
         self.tags: dict[str, int] = {}
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Counted) -> None:
         self.total += self.size(entry)
         if self.distinct:
             self.tags[entry.tag] = self.tags.get(entry.tag, 0) + 1
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: Counted) -> None:
         self.total -= self.size(entry)
         if self.distinct:
             left = self.tags[entry.tag] - 1
@@ -117,7 +133,7 @@ class _Window:
                 del self.tags[entry.tag]
 
 
-def qualifying(entries: Sequence[Entry], timespan: int, how: Measure) -> list[Interval]:
+def qualifying(entries: Sequence[Counted], timespan: int, how: Measure) -> list[Interval]:
     """The stretches of time that windows which meet the condition cover, merged."""
     found: list[Interval] = []
     window, end = _Window(how), 0

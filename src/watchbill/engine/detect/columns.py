@@ -1,0 +1,176 @@
+"""The matched events of one batch, column by column: what every correlation is told of them.
+
+Whatever is done for each event here is done by ``map`` and ``zip`` over functions of C: this is where most of the time
+of correlating goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from operator import attrgetter, itemgetter
+from typing import Any, Self
+
+import msgspec
+
+from watchbill.core.values import Criticality
+from watchbill.engine.detect.clocks import Clocks
+from watchbill.engine.detect.evidence import MOST_CHARACTERS, NAMES, PLAIN, about, weight_of
+from watchbill.engine.detect.fields import text_field
+from watchbill.engine.detect.held import Held
+from watchbill.engine.detect.journal import clean, packed
+from watchbill.engine.detect.windows import About, Entry
+from watchbill.sdk.events import Event
+
+_encode = msgspec.msgpack.Encoder().encode
+_OCSF, _NATIVE = attrgetter("ocsf"), attrgetter("native")
+_FROM_EVENTS = tuple(map(attrgetter, ("time", "received", "source", "host", "shard", "position", "message")))
+_cut = itemgetter(slice(MOST_CHARACTERS))
+_TEXT, _TEXT_OR_NONE, _NOTHING = {str}, {str, type(None)}, {type(None)}
+_TIME, _SHARD, _POSITION, _SOURCE, _RECEIVED, _LATE, _, _WEIGHT, _, _CRITICALITY = range(10)
+_ALL = range(11)
+
+
+class Columns:
+    """Events and their columns, which are the fields of ``Entry`` up to ``about``."""
+
+    def __init__(self, events: Sequence[Event], columns: Sequence[Sequence[Any]]) -> None:
+        self.events = events
+        #: The events' places in the batch.
+        self.rows: Sequence[int] = range(len(events))
+        self._columns = columns
+        self._packed: list[bytes] | None = None
+        self._texts: dict[str, list[str]] = {}
+        self._places: dict[tuple[int, int], int] = {}
+
+    @classmethod
+    def of(cls, events: Sequence[Event], clocks: Clocks, criticality: Callable[[str], Criticality]) -> Self:
+        """All of a batch in the order in which they came; moves the clocks of their sources."""
+        times, received, sources, hosts, shards, positions, messages = (list(map(get, events)) for get in _FROM_EVENTS)
+        seen = clocks.see_all(sources, hosts, times, received)
+        ranks = {host: criticality(host) for host in set(hosts)}
+        ocsf = list(map(_OCSF, events))
+        weights = [1] * len(events)
+        if any(map(dict.__contains__, ocsf, repeat("count"))):
+            weights = list(map(weight_of, events))
+        columns = (
+            seen.times, shards, positions, seen.sources, received, seen.late, seen.skewed, weights,
+            list(map(_cut, messages)), list(map(ranks.__getitem__, hosts)), _abouts(events, ocsf),
+        )  # fmt: skip
+        return cls(events, columns)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, number: int) -> Sequence[Any]:
+        return self._columns[number]
+
+    def packed(self) -> Sequence[bytes]:
+        """The facts of each event as it is stored."""
+        if self._packed is None:
+            self._packed = _packed(*self._columns)
+        return self._packed
+
+    @property
+    def weights(self) -> Sequence[int]:
+        return self.column(_WEIGHT)
+
+    @property
+    def criticalities(self) -> Sequence[Criticality]:
+        return self.column(_CRITICALITY)
+
+    def part(self, places: Sequence[int]) -> Columns:
+        """Some of them, by their places here, in their order."""
+        return self if len(places) == len(self) else Part(self, places)
+
+    def counted(self) -> Columns | None:
+        """Those events that count at all; None without any."""
+        if 0 not in self.weights:
+            return self
+        places = [place for place, weight in enumerate(self.weights) if weight]
+        return self.part(places) if places else None
+
+    def text(self, field: str) -> list[str]:
+        """A column of ``text_field``; text that is no Unicode is replaced, as it is where it is stored."""
+        if field not in self._texts:
+            values: list[Any] = list(map(dict.get, map(_OCSF, self.events), repeat(field)))
+            kinds = set(map(type, values))
+            if kinds == _NOTHING:
+                values = list(map(dict.get, map(_NATIVE, self.events), repeat(field)))
+                kinds = set(map(type, values))
+            texts = values if kinds <= _TEXT else [text_field(event, field) for event in self.events]
+            self._texts[field] = _unicode(texts)
+        return self._texts[field]
+
+    def entries(self) -> list[Entry]:
+        """A new entry for each of them."""
+        return list(map(Entry, *map(self.column, _ALL)))
+
+    def helds(self, tags: Iterable[str], carried: Sequence[dict[str, str]], row: int) -> list[Held]:
+        """Each of them as it is held in a bare list."""
+        facts = _packed(*map(self.column, _ALL), carried) if carried else self.packed()
+        heads = map(self.column, (_TIME, _SOURCE, _RECEIVED, _LATE))
+        return list(map(Held, *heads, facts, tags, repeat(row)))
+
+    def latest(self, entries: Sequence[Entry]) -> Event | None:
+        """The event of the last of these entries that is among them."""
+        if not self._places:
+            keys = zip(self.column(_SHARD), self.column(_POSITION), strict=True)
+            self._places = {key: place for place, key in enumerate(keys)}
+        places = (self._places.get((entry.shard, entry.position)) for entry in reversed(entries))
+        return next((self.events[place] for place in places if place is not None), None)
+
+
+class Part(Columns):
+    """Some of the events of other columns, which are taken out as they are asked for."""
+
+    def __init__(self, whole: Columns, places: Sequence[int]) -> None:
+        self._whole, self._choose = whole, _chooser(places)
+        super().__init__(self._choose(whole.events), ())
+        self.rows = self._choose(whole.rows)
+        self._found: dict[int, Sequence[Any]] = {}
+
+    def column(self, number: int) -> Sequence[Any]:
+        found = self._found.get(number)
+        if found is None:
+            found = self._found[number] = self._choose(self._whole.column(number))
+        return found
+
+    def packed(self) -> Sequence[bytes]:
+        return self._choose(self._whole.packed())
+
+
+def _abouts(events: Sequence[Event], ocsf: Sequence[dict[str, Any]]) -> list[About]:
+    """The column of ``evidence.about``."""
+    columns = [list(map(dict.get, ocsf, repeat(name))) for name in NAMES]
+    abouts: list[About] = list(zip(*columns, strict=True))
+    count = len(events)
+    plain = all(column.count(None) == count or set(map(type, column)) <= _TEXT_OR_NONE for column in columns)
+    if plain and not any(map(dict.__contains__, ocsf, repeat("resources"))):
+        return abouts
+    return [
+        said if PLAIN.issuperset(map(type, said)) and "resources" not in event.ocsf else about(event)
+        for said, event in zip(abouts, events, strict=True)
+    ]
+
+
+def _chooser(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """Takes what stands at these places out of a column."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda column: [column[place] for place in places]
+
+
+def _packed(*columns: Sequence[Any]) -> list[bytes]:
+    try:
+        return list(map(_encode, zip(*columns, strict=True)))
+    except UnicodeEncodeError:
+        return list(map(packed, zip(*columns, strict=True)))
+
+
+def _unicode(texts: list[str]) -> list[str]:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return list(map(clean, texts))
+    return texts
