@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import victim
 
 from watchbill.core.clock import SECOND, FixedClock
 from watchbill.ledger import Reader, Writer, verify_ledger
+from watchbill.ledger.note import Checkpoint
+from watchbill.ledger.tiles import TileReader
 
 RESTART_LIMIT = 5.0  # seconds
 #: After every victim's own time.
@@ -29,7 +32,10 @@ def judge(folder: Path, seed: int, acknowledged: int) -> int:
         assert kept >= acknowledged, f"{acknowledged} records were acknowledged, {kept} are there"
         writer.append(writer.source("after", "replay"), [b"after"], clock.now())
         writer.commit()
+        if list(ledger.glob("shard-*/orders/*.json")):
+            writer.tick()
     check_records(ledger, seed, kept)
+    check_orders(ledger)
     report = verify_ledger(ledger, keys=keys, workers=1)
     assert report.ok, report.findings
     return kept
@@ -47,6 +53,15 @@ def check_records(ledger: Path, seed: int, kept: int) -> None:
         assert len(set(sequences)) == len(sequences)
     finally:
         reader.close()
+
+
+def check_orders(ledger: Path) -> None:
+    """What was ordered is entered once, however often it was begun."""
+    log = TileReader(ledger / "shard-0000" / "log")
+    size = Checkpoint.parse(log.checkpoint() or "").size
+    entered = [json.loads(entry).get("order", index) for index, entry in enumerate(log.entries(0, size))]
+    assert len(set(entered)) == len(entered), entered
+    assert not list(ledger.glob("shard-*/orders/*.json")), "an order was left"
 
 
 def acknowledged(said: bytes) -> int:

@@ -17,6 +17,8 @@ from watchbill.ledger import verify_ledger
 _UNPROVEN = {"lock", "reserve"}
 #: Private keys prove nothing by themselves; the verifier reads the public root and the tail's key.
 _PRIVATE = {"root.key", "log.key", "log-mldsa44.key"}
+#: What stands at a file's start says how the rest is read; a fifth of the flips fall here.
+_OPENING = 240
 
 
 class Tampered(NamedTuple):
@@ -52,7 +54,8 @@ def _tamper(copy: Path, name: Path, chance: random.Random) -> Tampered:
         path.write_bytes(data[:size])
         harmless = _is_second_copy(name) and size >= 44
     else:
-        at, bit = chance.randrange(len(data)), chance.randrange(8)
+        most = _OPENING if chance.random() < 0.2 else len(data)
+        at, bit = chance.randrange(min(most, len(data))), chance.randrange(8)
         how = f"bit {bit} of byte {at} flipped"
         data[at] ^= 1 << bit
         path.write_bytes(data)

@@ -115,8 +115,8 @@ def test_a_missing_tail_key(ended):
 
 #: The program, its modules loaded while it may still read them.
 AS_NOBODY = """
-import os, sys
-import watchbill.ledger.writer
+import ctypes, json, os, random, signal, socket, sys, traceback
+import watchbill.ledger.orders, watchbill.ledger.writer
 sys.argv = sys.argv[1:]
 with open(sys.argv[0]) as file:
     program = compile(file.read(), sys.argv[0], "exec")

@@ -36,7 +36,7 @@ from watchbill.core.errors import WatchbillError
 
 KILLS = 1_000
 STATES = 100_000
-FLIPS = 2_000
+FLIPS = 10_000
 CUTS = 500
 PROCESS_KILLS = 40
 #: States that one recording gives at each of its moments.

@@ -10,6 +10,7 @@ clock is its own and goes 0.4 s a round: segments, checkpoints and volumes come 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -22,13 +23,16 @@ from pathlib import Path
 
 from watchbill.core.clock import SECOND, FixedClock
 from watchbill.core.errors import LedgerError
-from watchbill.ledger import Writer
+from watchbill.ledger import Writer, orders
 from watchbill.ledger import writer as writing
 
 START = 1_772_618_400 * SECOND
 #: Small, so that a short run meets every kind of file operation.
 VOLUME_BYTES = 12_000
 PATIENCE = 4
+_LIBC = ctypes.CDLL(None)
+#: Lets strace attach although it is not a parent, where Yama would forbid that (linux/prctl.h).
+_PR_SET_PTRACER = 0x59616D61
 
 
 @lru_cache(50_000)
@@ -57,6 +61,14 @@ def again(step) -> bool:
     return False
 
 
+def order_erasure(folder: Path) -> None:
+    """Have an entry that is no manifest put into the log: the third record is to be erased."""
+    try:
+        orders.place(folder / "ledger", *orders.erasure(0, "E-1", "court order", "1", "2", [(3, 1)]))
+    except OSError as error:
+        say(f"! {error}")
+
+
 def work(folder: Path, seed: int, rounds: int) -> None:
     writing.VOLUME_BYTES = VOLUME_BYTES
     chance = random.Random(seed)
@@ -72,6 +84,8 @@ def work(folder: Path, seed: int, rounds: int) -> None:
         position += count
         if number == 2:
             log.drop(source, 3, "the kernel's receive buffer was full")
+        if number == 5:
+            order_erasure(folder)
         if not again(lambda: say(f"{log.commit()}")):
             break
         clock.advance(2 * SECOND // 5)
@@ -111,6 +125,7 @@ def _be_born(asked: dict, said: int, errors: int) -> int:
     os.closerange(3, 64)
     try:
         if asked["stopped"]:
+            _LIBC.prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
             os.kill(os.getpid(), signal.SIGSTOP)
         return main(asked["folder"], asked["seed"], asked["rounds"])
     except Exception:  # noqa: BLE001 - as the interpreter does at its end

@@ -244,6 +244,24 @@ def test_a_missing_volume_in_the_middle_is_found(place, monkeypatch):
     assert "volume 2 is missing" in verify_ledger(place.ledger, keys=place.keys).findings[0].what
 
 
+def test_everything_in_an_opening_means_something(place):
+    """The first frame of a volume says what was before it; no byte of that can be another one, and no bit of a number."""
+    writer = place.writer()
+    writer.source("web-01", "http")
+    writer._begin_volume("full")
+    writer.close()
+    path = place.events()[1]
+    data, (opening, *_) = volume_frames(path)
+    for at in range(opening.length):
+        is_number = chr(data[frames.HEADER_SIZE + at]).isdigit()
+        for bit in range(8) if is_number else [at % 8]:
+            changed = bytearray(data[: opening.end])
+            changed[frames.HEADER_SIZE + at] ^= 1 << bit
+            path.write_bytes(changed + data[opening.end :])
+            report = verify_ledger(place.ledger, keys=place.keys)
+            assert not report.ok, (bytes(changed), bit)
+
+
 def test_a_writer_refuses_to_go_on_over_damage(filled):
     """Acknowledged records that are gone stop the writer with a place and a mend; nothing is cut off."""
     truncate_volume(filled)

@@ -51,7 +51,7 @@ def erasure(
 def place(ledger: Path, order: Deletion) -> None:
     """Leave an order for the writer, durably. Raises OSError."""
     folder = shard_path(ledger, order.shard) / _FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
+    durable.make_folder(folder)
     durable.replace(folder / f"{order.order}.json", order.encode())
 
 
