@@ -63,7 +63,7 @@ def pushing(collecting, tmp_path):
             await server.start()
             url = f"http://127.0.0.1:{server.address[1]}"
             headers = {"Authorization": f"Bearer {SECRET}"}
-            async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+            async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=60) as client:
                 yield Pushing(here, server, client)
             await server.stop()
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from watchbill.engine.collect.positions import Positions
+from watchbill.engine.collect.push import ndjson
 from watchbill.engine.collect.push.ndjson import RECENT, Streams
 from watchbill.ledger import consistency
 from watchbill.ledger.keys import open_private, open_root_public, origin
@@ -70,12 +71,13 @@ def test_an_old_batch_is_refused_and_told(pushing):
     asyncio.run(story())
 
 
-def test_a_sender_with_several_batches_under_way_raises_no_alert(pushing, tmp_path):
+def test_a_sender_with_several_batches_under_way_raises_no_alert(pushing, tmp_path, monkeypatch):
     """Batches overtake each other and are sent again, in the same run and over a restart: one copy, in order, no alert.
 
     Once they are answered and the sender has said so, each of them is a replay: refused, and told; over a restart, too.
     """
     batches = [(1, 2), (3, 3), (4, 6), (7, 9)]
+    monkeypatch.setattr(ndjson, "TURN", 60.0)
 
     async def story():
         async with pushing() as push:
@@ -99,6 +101,7 @@ def test_a_sender_with_several_batches_under_way_raises_no_alert(pushing, tmp_pa
             await send(4, 6, 1, status=409)
             await send(7, 9, 7)
             await push.here.until(lambda: len(push.notes("source.replayed")) == 2)
+            assert [(note["first"], note["last"]) for note in push.notes("source.replayed")] == [(4, 5), (4, 6)]
             assert not push.notes("source.gap")
             assert push.stored("send") == LINES
 
@@ -118,14 +121,16 @@ def test_a_sender_that_says_nothing_and_sends_again_over_a_restart_raises_no_ale
             await push.post(f"/ingest?stream=app&sequence={RECENT}", b"%d" % RECENT, status=409)
             assert not push.notes("source.replayed")
             await push.post("/ingest?stream=app&sequence=1", b"1", status=409)
-            await push.here.until(lambda: len(push.notes("source.replayed")) == 1)
+            await push.here.until(lambda: push.notes("source.replayed"))
+            assert [note["first"] for note in push.notes("source.replayed")] == [1]
             assert len(push.stored("send")) == RECENT + 2
 
     asyncio.run(story())
 
 
-def test_what_is_under_way_is_bounded(pushing):
+def test_what_is_under_way_is_bounded(pushing, monkeypatch):
     """A batch whose predecessor never comes is refused for now, and one too many; nothing of either is stored."""
+    monkeypatch.setattr(ndjson, "TURN", 0.1)
 
     async def story():
         async with pushing() as push:
