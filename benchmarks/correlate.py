@@ -1,6 +1,7 @@
 """Correlations of each kind, fed matched events of 100,000 live keys, beside orjson parsing of the same events.
 
-Then a million live keys: what they take of memory. Figures per CPU second; compare them within one run only.
+Then hours of events, of which the old ones are let go of, and a million live keys: what they take of memory. Figures per
+CPU second; compare them within one run only.
 """
 
 from __future__ import annotations
@@ -39,29 +40,31 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 50)  # as the engine does (``flows.ingest.settle_memory``)
     for kind, correlation in KINDS.items():
         compare(kind, correlation)
+    for kind in ("event_count", "value_count"):
+        compare(f"{kind}, hours", KINDS[kind], EVENTS * 3, minutes=120)
     million(KINDS["event_count"])
 
 
-def compare(kind: str, correlation: str) -> None:
+def compare(kind: str, correlation: str, total: int = EVENTS, minutes: int = 8) -> None:
     """Feed batches that have just been made, as the engine does; the first half fills the keys and is not counted."""
     detector = _detector(correlation)
     gc.collect()
     gc.freeze()
     parsing = feeding = 0.0
     count = stored = told = 0
-    for number, batch in enumerate(batched(events(EVENTS, KEYS))):
+    for number, batch in enumerate(batched(events(total, KEYS, minutes))):
         raws = [orjson.dumps({**event.native, "message": event.message, "time": event.time}) for event in batch]
         parsed = _seconds(lambda raws=raws: [orjson.loads(raw) for raw in raws])
         matches = [Match(event.native["kind"], place) for place, event in enumerate(batch)]
         start = time.process_time()
-        found, rows = detector.feed(batch, matches), detector.dirty()
+        found, rows = detector.feed(batch, matches, _covers(batch)), detector.dirty()
         spent = time.process_time() - start
-        if number >= EVENTS // BATCH // 2:
+        if number >= total // BATCH // 2:
             parsing, feeding, count = parsing + parsed, feeding + spent, count + len(batch)
             told += len(found)
             stored += sum(len(blob or b"") for _, blob in rows)
     print(
-        f"{kind:<18} {count / feeding:10,.0f} matched events/s  {feeding / count * 1e6:6.2f} µs an event  "
+        f"{kind:<20} {count / feeding:10,.0f} matched events/s  {feeding / count * 1e6:6.2f} µs an event  "
         f"{parsing / feeding:.2f} of orjson parsing  {stored / count:5.0f} bytes stored an event  "
         f"{len(detector.correlator):,} groups, {told} detections",
         flush=True,
@@ -82,7 +85,7 @@ def million(correlation: str) -> None:
     for batch in batched(events(1_000_000, 0)):
         matches = [Match(one.native["kind"], place) for place, one in enumerate(batch)]
         start = time.process_time()
-        detector.feed(batch, matches)
+        detector.feed(batch, matches, _covers(batch))
         detector.dirty()
         seconds += time.process_time() - start
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -92,10 +95,10 @@ def million(correlation: str) -> None:
     )
 
 
-def events(count: int, keys: int) -> Iterator[Event]:
-    """Matched events within eight minutes; each of a key of its own when ``keys`` is 0."""
+def events(count: int, keys: int, minutes: int = 8) -> Iterator[Event]:
+    """Matched events within so many minutes; each of a key of its own when ``keys`` is 0."""
     chance = random.Random(3)
-    step = 8 * 60 * 10**9 // count
+    step = minutes * 60 * 10**9 // count
     for place in range(count):
         key = chance.randrange(keys) if keys else place
         user, kind, time_ = f"user{key}", "ab"[place & 1], START + place * step
@@ -108,6 +111,11 @@ def events(count: int, keys: int) -> Iterator[Event]:
             3002, ocsf, fields, message, time=time_, logsource=SOURCE, host=ocsf["device.hostname"], source="bench",
             received=time_ + 10**9, position=place,
         )  # fmt: skip
+
+
+def _covers(batch: list[Event]) -> tuple[int, range]:
+    """The stretch of the ledger that a batch was chosen from."""
+    return 0, range(batch[0].position, batch[-1].position + 1)
 
 
 def _detector(correlation: str) -> Detector:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import click
 
@@ -179,20 +179,29 @@ def _settings(kind: type, section: str, prefix: str) -> Iterator[str]:
     hints, comments = get_type_hints(kind), _comments(kind)
     if section:
         yield from (f"## [{section}]", "", _prose(inspect.getdoc(kind) or ""), "")
-    rows, inner = [], []
+    rows, inner, lists = [], [], []
     for item in dataclasses.fields(kind):
         if dataclasses.is_dataclass(hints[item.name]):
             inner.append((hints[item.name], item.name))
             continue
-        variable = "" if hints[item.name] == tuple[config.FileConfig, ...] else f"`{prefix}_{item.name.upper()}`"
+        listed = _listed(hints[item.name])
+        variable = "" if listed else f"`{prefix}_{item.name.upper()}`"
+        if listed:
+            lists.append((listed, f"{section}.{item.name}"))
         rows.append((f"`{item.name}`", _default(item), variable, _cell(comments.get(item.name, ""))))
     yield from _table(("setting", "default", "environment", "meaning"), rows)
     for part, name in inner:
         yield from _settings(part, name, f"{prefix}_{name.upper()}")
-    if kind is config.CollectConfig:
-        yield from ("## [[collect.files]]", "", _prose(inspect.getdoc(config.FileConfig) or ""), "")
-        fields = dataclasses.fields(config.FileConfig)
+    for listed, name in lists:
+        yield from (f"## [[{name}]]", "", _prose(inspect.getdoc(listed) or ""), "")
+        fields = dataclasses.fields(listed)
         yield from _table(("setting", "default"), [(f"`{item.name}`", _default(item)) for item in fields])
+
+
+def _listed(hint: object) -> type | None:
+    """Of a setting that is a list of tables what one of them is."""
+    inner = get_args(hint)
+    return inner[0] if inner and dataclasses.is_dataclass(inner[0]) else None
 
 
 def _default(item: dataclasses.Field[object]) -> str:

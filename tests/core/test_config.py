@@ -19,7 +19,7 @@ def test_nothing_written_means_the_defaults():
 
 def test_default_file_lists_real_settings():
     """Each commented line of the default file is a setting; those that give no example hold the default."""
-    examples = ("files = ", "rules = ", "witnesses = ", "timestamps = ")
+    examples = ("files = ", "rules = ", "sources = ", "witnesses = ", "timestamps = ")
     named = [line for line in _DEFAULT.splitlines() if not any(example in line for example in examples)]
     text = "\n".join(line.removeprefix("# ") if " = " in line else line for line in named)
     assert Config.parse(text) == Config()
@@ -44,6 +44,16 @@ def test_files_and_sections_are_read():
         ('[console]\nhost = "0.0.0.0"', "watchbill.toml:2: the console would answer on 0.0.0.0 without TLS"),
         ('database = "mysql://x"', "watchbill.toml:1: only PostgreSQL"),
         ('[detect]\nlateness = "soon"', "watchbill.toml:2: 'soon' is no duration"),
+        ('[detect]\nlateness = "9w"', "watchbill.toml:2: '9w' is more than 31 days"),
+        (
+            '[detect]\nsources = [\n{ name = "a", lateness = "1h" },\n{ name = "b", lateness = "1" }]',
+            "watchbill.toml:4: '1' is",
+        ),
+        (
+            '[[detect.sources]]\nname = "a"\nlateness = "1h"\n[[detect.sources]]\nname = " "\nlateness = "1h"',
+            "toml:4: a late",
+        ),
+        ('[detect]\nsources = [{ name = "a" }]', "set lateness"),
         ('[collect]\nfiles = [{ format = "json" }]', "set path"),
         ('[detect]\nrules = "x"', "watchbill.toml:2: rules must be a list"),
         ("[syslog]\ntcp_port = 6514\ntls_port = 6514", "watchbill.toml:3: port 6514 is tcp_port already"),

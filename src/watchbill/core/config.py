@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Self, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
+from watchbill.core.clock import DAY
 from watchbill.core.errors import ConfigError, Place, WatchbillError
 from watchbill.core.paths import DataDir
 from watchbill.core.times import parse_duration
 
+_MOST_LATENESS = 31 * DAY
 LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -126,13 +128,30 @@ class CollectConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LatenessConfig:
+    """The lateness of some sources. `name` is a source's name, in which `*` stands for anything: `syslog-udp:*`."""
+
+    name: str
+    lateness: str
+
+
+@dataclass(frozen=True, slots=True)
 class DetectConfig:
     """How events are judged."""
 
     #: Folders with rules of your own, beside the ones that Watchbill brings.
     rules: tuple[str, ...] = ()
-    #: How late and shuffled records may be and still be judged as if they had come in order.
+    #: How late and shuffled records may be and still be judged as if they had come in order; at most 31 days.
     lateness: str = "10m"
+    #: Sources of which another lateness is expected; the first whose name fits counts.
+    sources: tuple[LatenessConfig, ...] = ()
+
+    def bounds(self) -> dict[str, int]:
+        """The lateness of sources by name, in nanoseconds, where it differs."""
+        found: dict[str, int] = {}
+        for source in self.sources:
+            found.setdefault(source.name, parse_duration(source.lateness))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +235,6 @@ def _check(config: Config, reader: _Reader) -> None:
             ("timezone",), f"{config.timezone!r} is no time zone", 'write an IANA name such as "Europe/Oslo"'
         ) from None
     for name, text in (
-        (("detect", "lateness"), config.detect.lateness),
         (("ledger", "timestamp_every"), config.ledger.timestamp_every),
         (("ledger", "verify_every"), config.ledger.verify_every),
     ):
@@ -224,6 +242,7 @@ def _check(config: Config, reader: _Reader) -> None:
             parse_duration(text)
         except WatchbillError as error:
             raise reader.error(name, error.what, error.mend) from None
+    _check_lateness(config.detect, reader)
     for key, others in (("witnesses", config.ledger.witnesses), ("timestamps", config.ledger.timestamps)):
         for other in others:
             if not re.match(r"https?://[^/?#\s]+", other.url):
@@ -253,6 +272,23 @@ def _check(config: Config, reader: _Reader) -> None:
         if not 0 <= port < 65_536:
             raise reader.error((section, key), f"{port} is no port", "write a number from 1 to 65535")
     _check_receivers(config, reader)
+
+
+def _check_lateness(detect: DetectConfig, reader: _Reader) -> None:
+    """A bound is waited for, and what may still matter is kept as long: so it has to be one."""
+    places = [reader.place(("detect", "lateness"))]
+    places += [reader.item(("detect", "sources"), number) for number in range(len(detect.sources))]
+    for place, text in zip(places, [detect.lateness, *(one.lateness for one in detect.sources)], strict=True):
+        try:
+            bound = parse_duration(text)
+        except WatchbillError as error:
+            raise ConfigError(error.what, place=place, mend=error.mend) from None
+        if bound > _MOST_LATENESS:
+            raise ConfigError(f"{text!r} is more than 31 days", place=place, mend="write a shorter lateness")
+    for number, one in enumerate(detect.sources):
+        if not one.name.strip():
+            mend = 'write the name of a source, or a pattern such as "syslog-udp:*"'
+            raise ConfigError("a lateness is for no source", place=places[number + 1], mend=mend)
 
 
 def _check_receivers(config: Config, reader: _Reader) -> None:
@@ -295,6 +331,18 @@ class _Reader:
             elif inside and re.match(rf"\s*\"?{re.escape(path[-1])}\"?\s*=", line):
                 return Place(self.name, number)
         return Place(self.name)
+
+    def item(self, path: tuple[str, ...], number: int) -> Place:
+        """The line on which the table of that number (from 0) in a list of tables begins."""
+        header = re.compile(rf"\s*\[\[\s*{re.escape('.'.join(path))}\s*\]\]")
+        if headers := [line for line, text in enumerate(self.lines, 1) if header.match(text)]:
+            return Place(self.name, headers[number])
+        place = self.place(path)
+        for line in range(place.line or 1, len(self.lines) + 1):
+            number -= self.lines[line - 1].count("{")
+            if number < 0:
+                return Place(self.name, line)
+        return place
 
     def overlay(self, kind: type, table: dict[str, Any], environ: Mapping[str, str], prefix: str = "WATCHBILL") -> None:
         """Put what the environment says over the table, as text that ``build`` then reads by type."""
@@ -404,7 +452,8 @@ _DEFAULT = """\
 
 [detect]
 # rules = ["/etc/watchbill/rules"]
-# lateness = "10m"
+# lateness = "10m"             # so late and shuffled records may be
+# sources = [{ name = "syslog-udp:*", lateness = "1h" }]
 
 [ledger]                       # keep its head elsewhere, too: docs/ledger.md
 # witnesses = [{ url = "https://witness.example", key = "witness.example/w1+24b5d9fe+BP0X…" }]

@@ -105,7 +105,7 @@ class Ingest:
     ) -> None:
         self.data = data
         self.clock = clock
-        self._lateness = parse_duration(config.detect.lateness)
+        self._lateness = parse_duration(config.detect.lateness), config.detect.bounds()
         self._use(rules)
         self._folders = folders
         self._seen = folders.loaded if folders else 0
@@ -126,7 +126,7 @@ class Ingest:
         self.rules = rules
         self._digest = content.digest(rules)
         self._edition = coverage.use_rules(self._digest, editions_rules(rules), self.clock.now())
-        self.detector = Detector(rules, self._criticality, self._lateness, folder=self.data.run)
+        self.detector = Detector(rules, self._criticality, *self._lateness, folder=self.data.run)
         self.detector.restore(readers.states())
         for problem in rules.problems:
             log.warning("a rule does not run: %s", problem)

@@ -6,6 +6,7 @@ them is read, and what it gained is written with that of all others. It becomes 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import compress, islice
 from operator import attrgetter
@@ -205,28 +206,29 @@ class Book:
         for key, blob in self._spill.due(self.number, clocks.newest, _AT_ONCE):
             self._hold(key, blob)
             keys.append(key)
+        plain, limits = self._plain, clocks.limits(self.plan.reach)
+        whole, part = self.plan.reach + clocks.most, self._agenda.part
+        soonest = clocks.newest + part
         gone: list[Held] = []
+        again: dict[int, list[Key]] = defaultdict(list)
         for key in keys:
-            if (helds := self._plain.get(key)) is not None:
-                last = self._prune_list(key, helds, gone)
-            else:
+            helds = plain.get(key)
+            if helds is None:
                 last = self._prune_group(key)
+            elif left := limits.left(helds):
+                last = left[-1].time
+                if len(left) < len(helds):
+                    kept = set(map(id, left))
+                    gone += [held for held in helds if id(held) not in kept]
+                    plain[key] = left
+            else:
+                last = 0
+                gone += plain.pop(key)
             if last:
-                self._agenda.add(max(last + self.plan.reach + clocks.most, clocks.newest + self._agenda.part), (key,))
+                again[max(last + whole, soonest) // part].append(key)
         self._release(gone)
-
-    def _prune_list(self, key: Key, helds: list[Held], gone: list[Held]) -> int:
-        """Let go of a list's events that are over; returns the time of the last that is left, 0 when none is."""
-        over = self._clocks.are_over(helds, self.plan.reach)
-        if not any(over):
-            return helds[-1].time
-        gone += compress(helds, over)
-        left = [held for held, done in zip(helds, over, strict=True) if not done]
-        if left:
-            self._plain[key] = left
-            return left[-1].time
-        del self._plain[key]
-        return 0
+        for number, some in again.items():
+            self._agenda.add(number * part, some)
 
     def _prune_group(self, key: Key) -> int:
         group = self._groups.get(key)

@@ -6,11 +6,12 @@ of another: one that lags or replays is judged in its own time.
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from operator import getitem, itemgetter, le, sub
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -47,6 +48,9 @@ class Timed(Protocol):
     def late(self) -> bool: ...
 
 
+AnyTimed = TypeVar("AnyTimed", bound=Timed)
+
+
 class Seen(NamedTuple):
     """Columns of a batch: "source NUL host" as one text for each, the times that the events are judged by, which came
     beyond the bound, and which are judged by their time of receipt.
@@ -61,13 +65,15 @@ class Seen(NamedTuple):
 class Clocks:
     """``latest`` is the latest event time of each source and host ("source NUL host"), ``newest`` that of all;
     ``received`` the latest time of receipt, which the clock of the installation moves too. ``bounds`` are the lateness
-    bounds of sources by name, where they differ from ``bound``. All are UTC nanoseconds.
+    bounds of sources by name (``*`` stands for anything), where they differ from ``bound``; the first that fits counts. All are UTC nanoseconds.
     """
 
     def __init__(self, bound: int = LATENESS, bounds: Mapping[str, int] | None = None) -> None:
         self.bound = bound
         self.bounds = dict(bounds or {})
         self.most = max([bound, *self.bounds.values()])
+        self._names = [(_pattern(name), bound) for name, bound in self.bounds.items()]
+        self._bounds: dict[str, int] = {}
         self.latest: dict[str, int] = {}
         self.newest = 0
         self.received = 0
@@ -145,7 +151,17 @@ class Clocks:
         return False
 
     def bound_of(self, source: str) -> int:
-        return self.bounds.get(source.partition("\0")[0], self.bound) if self.bounds else self.bound
+        """The bound of "source NUL host"."""
+        if not self._names:
+            return self.bound
+        known = self._bounds.get(source)
+        if known is None:
+            if len(self._bounds) >= _MOST_CLOCKS:
+                self._bounds.clear()
+            name = source.partition("\0")[0]
+            known = next((bound for fits, bound in self._names if fits(name)), self.bound)
+            self._bounds[source] = known
+        return known
 
     def is_over(self, entry: Timed, reach: int) -> bool:
         """Whether nothing within the bound can still come that lies less than ``reach`` after the event.
@@ -159,15 +175,9 @@ class Clocks:
             return True
         return bool(entry.received) and entry.received + wait + MOST_SILENT < self.received
 
-    def are_over(self, entries: Sequence[Timed], reach: int) -> list[bool]:
-        """The same of several."""
-        if self.bounds:
-            return [self.is_over(entry, reach) for entry in entries]
-        wait, latest, newest = reach + self.bound, self.latest, self.newest
-        return [
-            (not entry.late and entry.time + wait < latest.get(entry.source, newest)) or self.is_over(entry, reach)
-            for entry in entries
-        ]
+    def limits(self, reach: int) -> Limits:
+        """What ``is_over`` asks, worked out once for many events."""
+        return Limits(self, reach)
 
     def is_due(self, entry: Timed, end: int) -> bool:
         """Whether a window that ends at ``end`` can be judged as far as this event's source goes.
@@ -216,6 +226,35 @@ class Clocks:
             del self.latest[source]
             self._parts[_part(source)].pop(source, None)
         self._changed.intersection_update(self.latest)
+
+
+class Limits(dict[str, int]):
+    """For each source the time before which events are over. ``silent`` is the time of receipt before which they may be,
+    because nothing comes from there any more.
+    """
+
+    def __init__(self, clocks: Clocks, reach: int) -> None:
+        super().__init__()
+        self._clocks, self._reach = clocks, reach
+        self._silent = clocks.received - reach - MOST_SILENT
+
+    def __missing__(self, source: str) -> int:
+        clocks = self._clocks
+        limit = self[source] = clocks.latest.get(source, clocks.newest) - self._reach - clocks.bound_of(source)
+        return limit
+
+    def left(self, entries: Sequence[AnyTimed]) -> list[AnyTimed]:
+        """Those that are not over."""
+        left = [entry for entry in entries if entry.late or entry.time >= self[entry.source]]
+        silent = self._silent
+        if any(entry.late or entry.received < silent for entry in left):
+            return [entry for entry in left if not self._clocks.is_over(entry, self._reach)]
+        return left
+
+
+def _pattern(name: str) -> Callable[[str], object]:
+    """What tells whether a source has this name, in which ``*`` stands for anything."""
+    return re.compile(".*".join(map(re.escape, name.split("*"))), re.DOTALL).fullmatch
 
 
 def _part(source: str) -> int:

@@ -58,8 +58,8 @@ class Detector:
     ``dirty`` together with the detections and the reader's position in one transaction; ``restore`` takes it back after
     a restart. Whoever stores nothing says so (``stores``). Each event has a (shard, position) of its own.
 
-    ``lateness`` is by how much events of a source may come out of order, ``bounds`` that of sources by name (both in
-    nanoseconds). ``folder`` is where groups go that memory has no room for.
+    ``lateness`` is by how much events of a source may come out of order, ``bounds`` that of sources by name, in which ``*``
+    stands for anything (both in nanoseconds). ``folder`` is where groups go that memory has no room for.
     """
 
     def __init__(
