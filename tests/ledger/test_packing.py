@@ -174,8 +174,7 @@ def test_any_block_reads_back(lists, erased, gone):
         first += len(bodies)
     data = encode(33, segments)
     header = frames.decode_header(data, 0)
-    signed = data[: -frames.MAC_SIZE]
-    frame = frames.Frame(header, signed[frames.HEADER_SIZE :], signed, data[-frames.MAC_SIZE :])
+    frame = frames.Frame(header, data)
     block = Block(frame)
     assert (block.entry, list(block.segments()), packing.digest_is_right(frame)) == (33, segments, True)
 
@@ -184,7 +183,7 @@ def test_bytes_of_every_value_are_kept_by_lengths():
     """Where no byte is free to stand between the records, their lengths do."""
     bodies = [bytes(range(256)), b"", b"\n"]
     data = encode(0, [Sealed(0, 0, 3, [Run(1, 3, 1, 1, 1)], list(bodies), {}, [], [])])
-    block = Block(frames.Frame(frames.decode_header(data, 0), data[32:-32], data[:-32], data[-32:]))
+    block = Block(frames.Frame(frames.decode_header(data, 0), data))
     assert (block.pieces[0].separator, block.piece(0)) == (None, bodies)
 
 
@@ -193,7 +192,7 @@ def test_hostile_bytes_are_no_block(payload):
     """Whatever stands in a frame of that kind: a ValueError at most."""
     header = frames.Header(Kind.PACKED, len(payload), 0, 0, 3, 0)
     with pytest.raises(ValueError):
-        Block(frames.Frame(header, payload, payload, b""))
+        Block(frames.Frame(header, bytes(frames.HEADER_SIZE) + payload))
 
 
 STEPS = """

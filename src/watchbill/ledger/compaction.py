@@ -276,12 +276,12 @@ def _packed_frames(task: _Task, named: Deletions) -> Iterator[bytes]:
                 break  # what was abandoned after an error stands in the next volume
             match frame.header.kind:
                 case Kind.VOLUME:
-                    yield frame.signed + frame.mac
+                    yield frame.data
                 case Kind.GROUP:
                     open_segments.setdefault(frame.header.segment, []).append(frame)
                 case Kind.ENTRY:
                     yield from flush()
-                    yield frame.signed + frame.mac
+                    yield frame.data
                     index += 1
                 case Kind.SEAL:
                     take(_sealed(open_segments.pop(frame.header.segment), frame))
@@ -302,7 +302,7 @@ def _plain_frames(plan: _Plan, task: _Task, _named: Deletions) -> Iterator[bytes
             if frame.header.kind != Kind.PACKED:
                 if frame.header.kind == Kind.ENTRY:
                     next(entries)
-                yield frame.signed + frame.mac
+                yield frame.data
                 continue
             for segment in Block(frame).segments():
                 entry = next(entries)

@@ -54,12 +54,23 @@ class Header(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A whole frame; ``signed`` is what its MAC covers beside the MAC before it (a packed one has SHA-256 of it instead)."""
+    """A whole frame, as it is stored. Its parts are cut out when they are asked for, because copies of them are dear."""
 
     header: Header
-    payload: bytes
-    signed: bytes
-    mac: bytes
+    data: bytes
+
+    @property
+    def payload(self) -> bytes:
+        return self.data[HEADER_SIZE : HEADER_SIZE + self.header.length]
+
+    @property
+    def signed(self) -> bytes:
+        """What the MAC covers beside the MAC before it (a packed frame has SHA-256 of it instead)."""
+        return self.data[: HEADER_SIZE + self.header.length]
+
+    @property
+    def mac(self) -> bytes:
+        return self.data[HEADER_SIZE + self.header.length :]
 
     def follows(self, key: bytes, previous: bytes) -> bool:
         """Tell whether the MAC is right."""
@@ -105,9 +116,7 @@ def headers(fd: int, offset: int, end: int) -> Iterator[Header]:
 
 def read(fd: int, header: Header) -> Frame:
     """Read the frame of a header. A file that ends too early gives a frame whose MAC is short."""
-    data = os.pread(fd, header.end - header.offset, header.offset)
-    at = HEADER_SIZE + header.length
-    return Frame(header, data[HEADER_SIZE:at], data[:at], data[at:])
+    return Frame(header, os.pread(fd, header.end - header.offset, header.offset))
 
 
 def walk(fd: int, offset: int, end: int, name: str) -> Iterator[Frame]:

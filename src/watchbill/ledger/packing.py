@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import NamedTuple
 
 from watchbill.core import canonical
@@ -263,9 +263,14 @@ class Block:
             self._dictionary = text[:_DICTIONARY]
         return text
 
-    def segments(self, damaged: Callable[[int, int], Exception] | None = None) -> Iterator[Sealed]:
-        """Give the segments with their records. Raises ValueError, or what ``damaged`` makes of the positions of a damaged piece."""
-        bodies = self._bodies(damaged)
+    def segments(
+        self, damaged: Callable[[int, int], Exception] | None = None, *, bodies: bool = True
+    ) -> Iterator[Sealed]:
+        """Give the segments with their records; without ``bodies`` these are not unpacked.
+
+        Raises ValueError, or what ``damaged`` makes of the positions of a damaged piece.
+        """
+        unpacked = self._bodies(damaged)
         runs = iter(self.runs)
         for part in self.parts:
             if part.gone:
@@ -283,10 +288,11 @@ class Block:
                 if self.erased
                 else {}
             )
-            taken = [next(bodies) for _ in range(part.records - len(erased))]
-            found: list[bytes | None] = list(taken)
-            for at in sorted(erased):
-                found.insert(at, None)
+            found: list[bytes | None] = []
+            if bodies:
+                found += islice(unpacked, part.records - len(erased))
+                for at in sorted(erased):
+                    found.insert(at, None)
             yield Sealed(part.number, part.first, part.records, own, found, erased, part.seeds, part.nodes)
 
     def _bodies(self, damaged: Callable[[int, int], Exception] | None) -> Iterator[bytes]:

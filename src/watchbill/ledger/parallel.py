@@ -13,13 +13,18 @@ from watchbill.core.errors import LedgerError
 Task = TypeVar("Task")
 
 
+def possible(processes: int) -> int:
+    """Return how many processes may be started: a process with several threads must not fork."""
+    return 1 if threading.active_count() > 1 else max(1, processes)
+
+
 def each(tasks: Sequence[Task], work: Callable[[Task], dict[str, Any]], processes: int) -> Iterator[dict[str, Any]]:
-    """Give the results of all tasks in order. A process with several threads does them itself: it must not fork.
+    """Give the results of all tasks in order. Of n processes the k-th does every n-th task from the k-th on.
 
     Raises LedgerError if a process ends before its work is done.
     """
-    processes = min(processes, len(tasks))
-    if processes < 2 or threading.active_count() > 1:
+    processes = min(possible(processes), len(tasks))
+    if processes < 2:
         yield from map(work, tasks)
         return
     children: list[int] = []

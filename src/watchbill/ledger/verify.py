@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from watchbill.ledger.volume import Head, Opening, VolumePath, opening_of, shard
 
 Progress = Callable[[int, int], None]
 _AHEAD = 64  # more segments than may be open at once
-_PARALLEL_BYTES = 32 << 20  # below this, starting processes costs more than it gives
+_PARALLEL_BYTES, _PARALLEL_RECORDS = 8 << 20, 32 << 10  # with less, starting processes costs more than it gives
+_EVEN = 8  # volumes for each process: with fewer, some processes would wait long for the last
 
 
 def verify_ledger(
@@ -105,6 +107,7 @@ class _VolumeTask:
     signed: int
     tail: tuple[int, dict[int, bytes]]  # the first segment that has a key, and the keys
     deletions: Deletions
+    share: tuple[int, int] = (0, 1)  # (k, n): one of n tasks for this volume, see FrameCheck.share
 
 
 @dataclass
@@ -115,6 +118,7 @@ class _VolumeResult:
     position: int
     sealed: int = 0  # the segment that follows on the last seal
     finding: Finding | None = None
+    reached: tuple[int, int, bool] = (0, 0, False)  # where the finding is: frame, log entry, and not in its own share
 
     @classmethod
     def load(cls, fields: dict[str, Any]) -> _VolumeResult:
@@ -123,7 +127,13 @@ class _VolumeResult:
         facts["deleted"] = {int(by): records for by, records in facts["deleted"].items()}
         facts["received"] = tuple(facts["received"]) if facts["received"] else None
         finding = Finding(*fields["finding"]) if fields["finding"] else None
-        return cls(**{**fields, "facts": ShardFacts(**facts), "finding": finding})
+        reached = tuple(fields["reached"])
+        return cls(**{**fields, "facts": ShardFacts(**facts), "finding": finding, "reached": reached})
+
+    @staticmethod
+    def of_shares(results: Sequence[_VolumeResult]) -> _VolumeResult:
+        """Return what one check of the whole volume would have said: the first finding counts."""
+        return min((one for one in results if one.finding), key=lambda one: one.reached, default=results[0])
 
 
 class _ShardCheck:
@@ -260,8 +270,13 @@ class _ShardCheck:
     def _check_volumes(self, head: Head, tail: TailKey | None, workers: int, step: Callable[[int], None]) -> None:
         tasks = list(self._tasks(head, tail))
         size = sum(task.volume.path.stat().st_size for task in tasks)
-        processes = min(workers, len(tasks)) if size >= _PARALLEL_BYTES else 1
-        results = self._collect(map(_VolumeResult.load, parallel.each(tasks, _check_in_process, processes)), step)
+        records = sum((task.following or head).position - task.volume.position for task in tasks)
+        worth = size >= _PARALLEL_BYTES or records >= _PARALLEL_RECORDS
+        processes = parallel.possible(workers) if worth else 1
+        shares = processes if len(tasks) < _EVEN * processes else 1
+        split = [replace(task, share=(at, shares)) for task in tasks for at in range(shares)]
+        found = map(_VolumeResult.load, parallel.each(split, _check_in_process, processes))
+        results = self._collect(map(_VolumeResult.of_shares, iter(lambda: list(islice(found, shares)), [])), step)
         if self._period or any(result.finding for result in results):
             return
         last = results[-1]
@@ -405,6 +420,7 @@ def _check_volume(task: _VolumeTask) -> _VolumeResult:
     check = FrameCheck(task.shard, str(path), signed, tail_key, named)
     check.position, check.segment, check.previous = opening.position, opening.segment, opening.previous
     check.sources, check.strict, check.index = opening.sources.copy(), True, opening.log_size
+    check.share, number = task.share, 0
     result = _VolumeResult(check.facts, 0, 0, 0)
     try:
         _check_beginning(task, opening)
@@ -427,6 +443,7 @@ def _check_volume(task: _VolumeTask) -> _VolumeResult:
     except LedgerError as error:
         result.finding = Finding(str(error.place or path), error.what)
     result.index, result.position = check.index, check.position
+    result.reached = number, check.index, not check.mine
     result.sealed = check.sealed_end()[1] or 0
     return result
 
