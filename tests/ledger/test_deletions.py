@@ -1,5 +1,6 @@
 """Retention and erasure: the signed entry first, then the bytes; what no entry names is damage."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -201,6 +202,27 @@ def test_a_kill_at_any_step_of_a_deletion_is_taken_up_again(filled):
     entries = list(log.entries(0, int(log.checkpoint().split("\n")[1])))
     assert sum(b'"kind":"retention"' in entry for entry in entries) == 1
     assert sum(report_of(filled).values()) == 450
+
+
+@pytest.mark.parametrize("failing", ["_begin_volume", "_sign"])
+def test_an_order_that_fails_half_way_is_entered_once(filled, monkeypatch, failing):
+    """The disk refuses after the entry was made: the next attempt knows it."""
+    orders.place(filled.ledger, retention()[0])
+    with filled.writer() as writer:
+
+        def refuse(*_, **__):
+            raise OSError(errno.ENOSPC, "injected")
+
+        for _ in range(3):
+            with monkeypatch.context() as patched:
+                patched.setattr(writer, failing, refuse)
+                with pytest.raises(LedgerError):
+                    writer.take_orders()
+        writer.take_orders()
+    assert not list((filled.ledger / "shard-0000/orders").iterdir())
+    log = TileReader(filled.ledger / "shard-0000/log")
+    entries = list(log.entries(0, int(log.checkpoint().split("\n")[1])))
+    assert sum(b'"kind":"retention"' in entry for entry in entries) == 1
 
 
 def test_a_bundle_shows_what_was_deleted_and_by_which_entry(filled, tmp_path):

@@ -55,15 +55,20 @@ def place(ledger: Path, order: Deletion) -> None:
     durable.replace(folder / f"{order.order}.json", order.encode())
 
 
+def waiting(path: Path) -> list[Path]:
+    """Return the files of orders that lie in a shard's folder."""
+    try:
+        return sorted(file for file in (path / _FOLDER).iterdir() if file.suffix == ".json")
+    except FileNotFoundError:
+        return []
+
+
 def due(path: Path, now: int) -> Iterator[tuple[Path, bytes | None]]:
     """Give the orders that lie in a shard's folder: each file, and its entry (None if it was entered before a crash).
 
     What is no order is put aside as FILE.refused. Cheap when there is none.
     """
-    try:
-        files = sorted(file for file in (path / _FOLDER).iterdir() if file.suffix == ".json")
-    except FileNotFoundError:
-        return
+    files = waiting(path)
     known = _entered(path) if files else set()
     for file in files:
         try:

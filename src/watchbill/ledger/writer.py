@@ -205,6 +205,9 @@ class Writer:
     def take_orders(self) -> None:
         """Enter and sign what was ordered, and close the volume, so that what it names can be deleted. Raises LedgerError."""
         try:
+            if not orders.waiting(self._path):
+                return
+            self._sign()  # so that what an attempt has entered that failed later is not entered again
             found = list(orders.due(self._path, self._clock.now()))
             if not found:
                 return
