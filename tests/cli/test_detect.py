@@ -1,7 +1,13 @@
 """``watchbill detect`` as people call it: what it prints, and its exit codes."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 import zipfile
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -90,3 +96,28 @@ def test_rules_from_a_zip_and_placeholders(detect, tmp_path):
     (tmp_path / "known.yml").write_text("known: {a: b}\n")
     refused = detect("--rules", "rules.zip", "--placeholders", "known.yml", "log.json", code=2).stderr
     assert "known.yml:1: known must be a value or a list of values" in refused
+
+
+def test_who_interrupts_it_is_told_what_was_found_and_that_it_is_not_all(detect, tmp_path):
+    """Ctrl-C while there is more to read: the report so far, marked, and an exit code of its own."""
+    del detect  # its files are what is needed
+    arguments = [sys.executable, "-m", "watchbill", "detect", "--rules", "rules", "--format", "jsonl", "-"]
+    with subprocess.Popen(
+        [*arguments, "--json"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        found = (tmp_path / "log.json").read_bytes()
+        running.stdin.write(found.ljust(1 << 20, b"\n"))  # as much as it reads at once
+        running.stdin.flush()
+        assert json.loads(running.stdout.readline())["title"] == "A service was installed"
+        while Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            time.sleep(0.05)  # until it waits for more
+        for _ in range(2):  # a signal on the way into waiting is seen with the next one
+            running.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(30)
+                break
+        running.stdin.close()
+        said = running.stderr.read().decode()
+    assert running.returncode == 130
+    assert said.startswith("Interrupted: this is what had been found by then.")
+    assert "records of 1 file" in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from watchbill.engine.offline import Skipped, Source, Triage
     from watchbill.sdk import Parser
 
-FOUND, NOTHING, UNREADABLE = 1, 0, 2
+FOUND, NOTHING, UNREADABLE, INTERRUPTED = 1, 0, 2, 130
 _LEVELS = [level.value for level in Severity]
 _TOLD_PROBLEMS = 10
+_PARTIAL = "Interrupted: this is what had been found by then. The rest was not looked at.\n"
 
 
 @click.command()
@@ -83,7 +84,8 @@ def detect(
     .zip. Watchbill's own rules run; --rules adds others, for instance a checkout of SigmaHQ. Correlations are judged
     over all files together.
 
-    Exit codes: 0 nothing found, 1 something found, 2 something could not be read.
+    Exit codes: 0 nothing found, 1 something found, 2 something could not be read, 130 interrupted (Ctrl-C: what was
+    found by then is told, and that it is not all).
     """
     from watchbill.cli.detect_report import as_object, print_report, told
     from watchbill.engine.catalog import Catalog
@@ -99,16 +101,24 @@ def detect(
         ruleset, catalog.parsers, CLOCK, least=Severity(least), parser=parser, timezone=timezone, within=within
     )
     summary = Summary(details)
+    interrupted = False
     with _progress(sources, quiet=as_json and sys.stdout.isatty()) as tell:
-        for hit in triage.run(sources, workers or worth(sources), tell):
-            summary.add(hit)
-            if as_json:
-                click.echo(as_object(hit))
+        try:
+            with closing(triage.run(sources, workers or worth(sources), tell)) as hits:
+                for hit in hits:
+                    summary.add(hit)
+                    if as_json:
+                        click.echo(as_object(hit))
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        click.echo(_PARTIAL, err=as_json)
     if not as_json:
         print_report(summary, details)
     troubles = _say_troubles(triage, skipped)
     click.echo(told(triage, sources, ruleset, least), err=as_json)
-    sys.exit(UNREADABLE if troubles else FOUND if summary.rows else NOTHING)
+    code = UNREADABLE if troubles else FOUND if summary.rows else NOTHING
+    sys.exit(INTERRUPTED if interrupted else code)
 
 
 def _form(form: str, parsers: Sequence[Parser]) -> tuple[str, str]:

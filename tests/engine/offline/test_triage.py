@@ -1,6 +1,7 @@
 """Records of files through the rules: nothing is lost, whatever the form, the order and the number of processes."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -101,6 +102,18 @@ def test_the_number_of_processes_makes_no_difference(files, monkeypatch):
     assert many.tally.kinds == one.tally.kinds
     assert size == sum(path.stat().st_size for path in files)
     assert all(json.loads(line)["EventID"] == 7045 for line in [_line_at(hit) for hit in together if hit.event])
+
+
+def test_who_stops_early_leaves_no_process_behind(files, monkeypatch):
+    """Closing the search ends what reads for it, and what was looked at by then is known."""
+    monkeypatch.setattr(triage, "_PART", 5_000)
+    sources, _ = survey([str(path) for path in files])
+    found = Triage(RULES, PARSERS, SystemClock())
+    hits = found.run(sources, 2, lambda _size: None)
+    next(hits)
+    hits.close()
+    assert multiprocessing.active_children() == []
+    assert found.tally.records > 0
 
 
 def _line_at(hit):

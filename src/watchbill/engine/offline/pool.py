@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
@@ -45,7 +45,7 @@ _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _decode = msgspec.msgpack.Decoder(Message).decode
 
 
-def work(read: Read, parts: Sequence[Part], count: int) -> Iterator[Message]:
+def work(read: Read, parts: Sequence[Part], count: int) -> Generator[Message]:
     """Read all parts in ``count`` processes (1: in this one) and yield what they say, as it comes."""
     if count < 2 or len(parts) < 2 or sys.platform == "win32":
         for part in parts:

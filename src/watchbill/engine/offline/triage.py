@@ -9,7 +9,8 @@ matches; they are judged as if the records had come in order, whatever the order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import chain
 from typing import IO, NamedTuple
 
@@ -79,17 +80,21 @@ class Triage:
             ruleset, parsers, clock, frozenset(shown | self._correlated), parser=parser, timezone=timezone
         )
 
-    def run(self, sources: Sequence[Source], count: int, tell: Callable[[int], None]) -> Iterator[Hit]:
-        """Yield what is found, as it is found. ``count`` processes are used; ``tell`` gets bytes that were read."""
+    def run(self, sources: Sequence[Source], count: int, tell: Callable[[int], None]) -> Generator[Hit]:
+        """Yield what is found, as it is found. ``count`` processes are used; ``tell`` gets bytes that were read.
+
+        Closing it ends those processes; what was looked at until then is in ``tally``.
+        """
         parts = [part for number, source in enumerate(sources) for part in _parts(number, source)]
-        for message in work(lambda part: self._read(part, sources), parts, count):
-            if message.size:
-                tell(message.size)
-            self.tally.add(message.seen)
-            for place, reason in message.faults:
-                if len(self.troubles) < _FAULTS:
-                    self.troubles.append(Trouble(sources[message.number].name, place, reason))
-            yield from self._hits(message.found, sources)
+        with closing(work(lambda part: self._read(part, sources), parts, count)) as messages:
+            for message in messages:
+                if message.size:
+                    tell(message.size)
+                self.tally.add(message.seen)
+                for place, reason in message.faults:
+                    if len(self.troubles) < _FAULTS:
+                        self.troubles.append(Trouble(sources[message.number].name, place, reason))
+                yield from self._hits(message.found, sources)
         # What is known only when a window is over: nothing comes any more.
         yield from self._correlations(self._detector.finish(), sources)
 
