@@ -60,8 +60,8 @@ verifier: $(VENV)/base ## write the auditor's verifier as one file, dist/watchbi
 bench-ledger: $(VENV)/dev ## figures of the ledger alone
 	$(BIN)/python -m benchmarks.ledger
 
-bench-detect: $(VENV)/dev ## figures: detection beside orjson parsing and a naive matcher
-	$(BIN)/python -m benchmarks detect
+bench-detect: $(VENV)/dev ## figures: detection beside orjson parsing and a naive matcher; correlations; memory
+	$(BIN)/python -m benchmarks detect correlate memory
 
 docs: $(VENV)/dev ## write the reference pages from the code
 	$(BIN)/python docs/reference.py

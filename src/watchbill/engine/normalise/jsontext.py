@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 DEPTH = 64
+#: So many members an object may have, those of objects in it among them: each costs as it is looked at.
+MEMBERS = 20_000
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _LOOKS = re.compile(r'\{\s*(?:"|\})')
 _BIG = re.compile(r"\d{19}|\d[eE]\+?\d{3}")
@@ -25,7 +27,9 @@ def looks_like_object(text: str) -> bool:
 
 
 def decode_object(text: str) -> dict[str, Any]:
-    """Decode a JSON object. Raises Flawed for what is truncated, malformed, too deep or has numbers out of range."""
+    """Decode a JSON object. Raises Flawed for what is truncated, malformed, too deep, too wide or has numbers
+    out of range.
+    """
     # A text with fewer openers than the limit cannot be too deep: the scan is for the rest.
     if text.count("{") + text.count("[") > DEPTH and _depth(text) > DEPTH:
         raise Flawed(f"JSON nested deeper than {DEPTH} levels")
@@ -35,6 +39,8 @@ def decode_object(text: str) -> dict[str, Any]:
         raise Flawed(f"malformed or truncated JSON: {str(error)[:160]}") from None
     if not isinstance(value, dict):
         raise Flawed("JSON, but no object")
+    if text.count(":") > MEMBERS and _members(value) > MEMBERS:
+        raise Flawed(f"JSON with more than {MEMBERS:,} members")
     if _BIG.search(text) and _out_of_range(value):
         raise Flawed("JSON number out of the 64-bit range")
     return _without_nul(value) if "\\u0000" in text else value
@@ -61,6 +67,12 @@ def _depth(text: str) -> int:
         elif first in "}]":
             depth -= 1
     return deepest
+
+
+def _members(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_members, value.values()))
+    return sum(map(_members, value)) if isinstance(value, list) else 0
 
 
 def _out_of_range(value: Any) -> bool:
