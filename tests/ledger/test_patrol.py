@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from watchbill.core.clock import SECOND
-from watchbill.ledger import Reader, anchors, patrol
+from watchbill.ledger import Reader, anchors, patrol, tile_watch, tree
 from watchbill.ledger import writer as writer_module
 from watchbill.ledger.keys import open_private
-from watchbill.ledger.note import sign
+from watchbill.ledger.note import Checkpoint, sign
 from watchbill.ledger.patrol import Patrol
 
 SHARD = "shard-0000"
@@ -235,3 +235,43 @@ def test_a_damaged_memory_is_made_again(place, tmp_path):
     with place.writer():
         pass
     assert settled(patrol_of(place, tmp_path)) == []
+
+
+def test_every_full_tile_is_looked_at_within_three_rounds(tmp_path, monkeypatch):
+    """Of very many a part each time; what was noted is not told again, what is missing is told each time."""
+    monkeypatch.setattr(tile_watch, "_AT_ONCE", 2)
+    for kind in ("entries", "0"):
+        (tmp_path / "tile" / kind).mkdir(parents=True)
+        for number in range(10):
+            (tmp_path / "tile" / kind / f"{number:03}").write_bytes(b"tile")
+    watch, size = tile_watch.TileWatch(tmp_path), 10 * 256 + 7
+    watch.begin(size)
+    assert [list(watch.changed(size)) for _ in range(4)] == [[]] * 4
+    os.utime(tmp_path / "tile" / "entries" / "004", ns=(1, 1))
+    (tmp_path / "tile" / "0" / "009").unlink()
+    told = [one for _ in range(3) for one in watch.changed(size)]
+    assert sorted(told) == [(0, 4), (0, 9)]
+    for level, number in told:
+        watch.note(level, number, watch.status(level, number))
+    assert [one for _ in range(3) for one in watch.changed(size)] == [(0, 9)]
+
+
+def test_a_tile_above_the_lowest_is_looked_at_as_well(tmp_path):
+    """A log of 65,536 entries has a full tile of level 1, which nothing but the tree's upper part reads."""
+    tile = [tree.leaf_hash(b"{}")] * 256
+    upper = [tree.root(tile)] * 256
+    for number in range(256):
+        for kind, data in ("entries", b""), ("0", b"".join(tile)):
+            path = tmp_path / "log" / "tile" / kind / f"{number:03}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    (tmp_path / "log" / "tile" / "1").mkdir()
+    (tmp_path / "log" / "tile" / "1" / "000").write_bytes(b"".join(upper))
+    watch = patrol._Watch(tmp_path, 0, tmp_path / "keys", {})
+    watch.signed = Checkpoint("x", 1 << 16, tree.root(upper))
+    watch._tiles.begin(1 << 16)
+    assert watch._look_at_tiles() == []
+    flip(tmp_path / "log" / "tile" / "1" / "000", 32 * 100)
+    (found,) = watch._look_at_tiles()
+    assert found.place.endswith("log/tile/1/000")
+    assert watch._look_at_tiles() == []

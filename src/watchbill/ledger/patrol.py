@@ -13,10 +13,9 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import anchors, durable, tree
@@ -24,20 +23,18 @@ from watchbill.ledger.deletions import Deletions
 from watchbill.ledger.keys import NamedKeys, TailKey, open_root_public
 from watchbill.ledger.manifest import open_key_entry
 from watchbill.ledger.note import Checkpoint
+from watchbill.ledger.prefix import Prefix
 from watchbill.ledger.report import Finding, Report, ShardFacts
+from watchbill.ledger.tile_watch import TileWatch
 from watchbill.ledger.tiles import ENTRIES, WIDTH, TileReader, tile_path
 from watchbill.ledger.trusted import Shown, judge
 from watchbill.ledger.verify import check_last, check_signatures, check_volume, is_deletion, is_manifest
 from watchbill.ledger.volume import Head, VolumePath, opening_of, shard_path, shards, volumes
 
-if TYPE_CHECKING:
-    import hashlib
-
 #: The share of one core that the cycle may take, and the share that it takes when it would else come too late.
 SHARE, LARGEST_SHARE = 0.05, 0.25
 #: A small ledger is verified whole this often, however long the cycle may be.
 _SHORTEST_CYCLE = 3600.0
-_CHUNK = 4 << 20
 #: The volume being written is verified again after so many seconds at the least, and 20 times what that took.
 _LAST_EVERY = 20.0
 _LAST_AT_MOST = 45.0
@@ -154,7 +151,7 @@ class Patrol:
 
     def _save(self) -> None:
         """Remember volumes and anchors; of tiles there may be very many, and the cycle begins with them."""
-        known = {place: status for place, status in self._good.items() if "/log/tile/" not in place}
+        known = dict(self._good)
         if known != self._saved:
             body = {place: list(status) for place, status in known.items()}
             with suppress(OSError):  # a full disk: it is made again at the next start
@@ -175,12 +172,13 @@ class _Watch:
     def __init__(self, path: Path, number: int, keys: Path, good: dict[str, Status]) -> None:
         self._path, self._number, self._keys, self._good = path, number, keys, good
         self._log = TileReader(path / "log")
+        self._tiles = TileWatch(self._log.path)
         self._frontier = tree.Frontier()
         self._named: list[NamedKeys] = []
         self._deletions = Deletions()
         self.signed: Checkpoint | None = None
         self.proven = 0
-        self._prefix = _Prefix()
+        self._prefix = Prefix()
         self._suspect: dict[str, Status] = {}
         # What was there before anybody watched, and is left to the cycle: else a start would verify everything at once.
         self._later: dict[str, Status] = {}
@@ -203,10 +201,11 @@ class _Watch:
         return found
 
     def _leave_to_cycle(self) -> None:
-        folders = (self._path / "events", self._log.path / "tile")
-        for path in (path for folder in folders for path in folder.rglob("*")):
+        for path in (self._path / "events").rglob("*"):
             if str(path) not in self._good and path.is_file():
                 self._later[str(path)] = Status.of(path)
+        with suppress(LedgerError, ValueError):
+            self._tiles.begin(Checkpoint.parse(self._log.checkpoint() or "").size)
 
     def units(self) -> Iterator[_Unit]:
         """Give the work of a cycle: all of the log, then the closed volumes, the oldest first."""
@@ -318,25 +317,25 @@ class _Watch:
         if self.signed is None:
             return []
         found = []
-        for number in range(self.signed.size // WIDTH):
-            paths = [self._log.path / tile_path(kind, number) for kind in (ENTRIES, 0)]
-            if any(self._has_changed(path) for path in paths):
-                try:
-                    self._check_tile(number)
-                    self._note_good(paths)
-                except LedgerError as error:
-                    found.append(Finding(str(error.place), error.what))
-                    self._note_suspect(paths)
+        for level, number in self._tiles.changed(self.signed.size):
+            status = self._tiles.status(level, number)
+            try:
+                self._check_tile(number) if level == 0 else self._check_upper(level, number)
+            except LedgerError as error:
+                found.append(Finding(str(error.place), error.what))
+            self._tiles.note(level, number, status)
         return found
 
     def _check_tiles(self, first: int) -> None:
         size = self.signed.size if self.signed else 0
         for number in range(first, min(first + _TILES, -(-size // WIDTH))):
-            paths = [self._log.path / tile_path(kind, number) for kind in (ENTRIES, 0)]
-            before = [Status.of(path) for path in paths if path.exists()]
+            status = self._tiles.status(0, number)
             self._check_tile(number)
-            if len(before) == len(paths) and before == [Status.of(path) for path in paths]:
-                self._note_good(paths)
+            if (number + 1) * WIDTH <= size:
+                self._tiles.note(0, number, status)
+            for level in range(2, 8):
+                if (number + 1) % WIDTH**level == 0:
+                    self._check_upper(level, number // WIDTH**level)
         if self.signed and self._log.root(size) != self.signed.root:
             raise LedgerError(
                 "the upper tiles of the log are not those of its entries", place=Place(str(self._log.path))
@@ -359,6 +358,13 @@ class _Watch:
             )
         if width == WIDTH and self._log.hashes(1, number // WIDTH, number % WIDTH + 1)[-1] != tree.root(hashes):
             path = self._log.path / tile_path(0, number)
+            raise LedgerError("this tile is not the one that the log's tree holds", place=Place(str(path)))
+
+    def _check_upper(self, level: int, number: int) -> None:
+        """Compare a full tile above level 0 with the tiles that it is made of. Raises LedgerError."""
+        made = [tree.root(self._log.hashes(level - 1, number * WIDTH + at, WIDTH)) for at in range(WIDTH)]
+        if made != self._log.hashes(level, number, WIDTH):
+            path = self._log.path / tile_path(level, number)
             raise LedgerError("this tile is not the one that the log's tree holds", place=Place(str(path)))
 
     # -- the volumes -------------------------------------------------------------------------------------------------
@@ -435,7 +441,7 @@ class _Watch:
                 if newer is None or newer.volume != volume.number:
                     return None
                 head = newer
-        self._prefix = _Prefix()
+        self._prefix = Prefix()
         return Finding(str(volume.path), what or "")
 
     # -- statuses ----------------------------------------------------------------------------------------------------
@@ -471,29 +477,3 @@ class _Watch:
         """Return the files of a folder that were good and are not there any more."""
         known = [place for place in self._good if place.startswith(f"{folder}/")]
         return [Finding(place, what) for place in known if not Path(place).exists()]
-
-
-class _Prefix:
-    """The beginning of the volume that is being written: its digest up to where it was seen last."""
-
-    def __init__(self) -> None:
-        self._volume, self._end = -1, 0
-        self._digest = sha256()
-
-    def is_same(self, volume: VolumePath, head: Head) -> bool:
-        """Hash it again and go on; tell whether what was there is unchanged. Another volume begins anew."""
-        known = self._volume == volume.number and head.end >= self._end
-        before, digest = self._digest.digest(), sha256()
-        with volume.path.open("rb") as file:
-            _feed(digest, file, self._end if known else 0)
-            same = known and digest.digest() == before
-            _feed(digest, file, head.end - file.tell())
-        self._volume, self._end, self._digest = volume.number, head.end, digest
-        return same
-
-
-def _feed(digest: hashlib._Hash, file: BinaryIO, size: int) -> None:
-    """Feed so many bytes of a file to a digest."""
-    while size > 0 and (data := file.read(min(size, _CHUNK))):
-        digest.update(data)
-        size -= len(data)
