@@ -318,6 +318,36 @@ def test_a_frame_of_a_later_version_is_named_as_such(closed):
     assert str(header.offset) in report.findings[0].place
 
 
+@pytest.mark.parametrize("what", ["frame", "kind", "opening"])
+@pytest.mark.parametrize("told", [True, False], ids=["below the head", "behind the head"])
+def test_a_start_over_what_a_later_version_wrote_changes_nothing(place, what, told):
+    """The version before refuses with a sentence: it cuts nothing off and sets nothing aside, also behind the head."""
+    with place.writer() as writer:
+        source = writer.source("web-01", "http")
+        head = (place.ledger / "shard-0000" / "head").read_bytes()
+        tail = (place.keys / "tail-0000.key").read_bytes()
+        writer.append(source, [b"new"], place.clock.now())
+        if what == "opening":
+            writer._begin_volume("full")
+    path = place.events()[-1]
+    data = bytearray(path.read_bytes())
+    if what == "opening":
+        data = data.replace(b'"v":1', b'"v":2')
+    else:
+        last = headers_of(path)[-1].offset
+        data[last + 2 : last + 4] = b"Y\x01" if what == "kind" else bytes([data[last + 2], 2])
+        data[last + 28 : last + 32] = zlib.crc32(data[last : last + 28]).to_bytes(4, "big")
+    path.write_bytes(data)
+    if not told:
+        (place.ledger / "shard-0000" / "head").write_bytes(head)
+        (place.keys / "tail-0000.key").write_bytes(tail)
+    before = {file: file.read_bytes() for file in (place.ledger / "shard-0000" / "events").iterdir()}
+    with pytest.raises(LedgerError, match="later version") as refused:
+        place.writer()
+    assert "that version or a later one" in refused.value.mend
+    assert {file: file.read_bytes() for file in (place.ledger / "shard-0000" / "events").iterdir()} == before
+
+
 def test_a_start_behind_100_gigabytes_reads_the_newest_volume_alone(place, monkeypatch):
     """60 closed volumes of two gigabytes each (sparse): the writer is there in less than 5 seconds."""
     monkeypatch.setattr(writer_module, "VOLUME_BYTES", 1)

@@ -28,6 +28,10 @@ HEADER_SIZE = _HEADER.size + 4
 MAX_PAYLOAD = 64 << 20
 
 
+class LaterVersionError(LedgerError):
+    """A frame that only a later version of Watchbill can read: it is whole, and no damage to be cut off."""
+
+
 class Kind(IntEnum):
     """What a frame holds. Other numbers are refused."""
 
@@ -132,5 +136,5 @@ def walk(fd: int, offset: int, end: int, name: str) -> Iterator[Frame]:
         known = len(head) == HEADER_SIZE and zlib.crc32(head[:28]) == int.from_bytes(head[28:], "big")
         if known and head[:2] == b"WB" and (head[3] != VERSION or head[2] not in _KNOWN):
             what = f"this frame (kind {head[2]:#04x}, version {head[3]}) was written by a later version of Watchbill"
-            raise LedgerError(what, place=Place(name, offset=offset), mend="read it with that version or a later one")
+            raise LaterVersionError(what, place=Place(name, offset=offset), mend="use that version or a later one")
         raise LedgerError("there is no whole frame here", place=Place(name, offset=offset))

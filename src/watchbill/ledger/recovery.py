@@ -87,6 +87,9 @@ def _later(state: State, later: VolumePath, replay: Callable[[VolumePath, int], 
     """
     try:
         other = replay(later, 0)
+    except frames.LaterVersionError:
+        state.volume.close()
+        raise
     except LedgerError:
         other = None
     if other is not None and (other.position, other.log.size) >= (state.position, state.log.size):
@@ -135,6 +138,9 @@ class _Replay:
                 else:
                     self._take(state, frame)
                 end = frame.header.end
+        except frames.LaterVersionError:
+            self._volume.close()
+            raise
         except (LedgerError, ValueError) as error:
             cause = str(error)
         unsealed = [number for number, segment in self._open.items() if not segment.key]

@@ -80,7 +80,11 @@ class Opening:
         """Read it. Raises LedgerError."""
         try:
             body = json.loads(frame.payload)
-            if frame.header.kind != frames.Kind.VOLUME or body.pop("v") != 1:
+            version = body.pop("v")
+            if version in range(2, 100):
+                what, mend = "a later version of Watchbill began this volume", "use that version or a later one"
+                raise frames.LaterVersionError(what, place=Place(name, offset=0), mend=mend)
+            if frame.header.kind != frames.Kind.VOLUME or version != 1:
                 raise LedgerError("this frame opens no volume", place=Place(name, offset=0))
             if body["cause"] not in _CAUSES:
                 raise LedgerError(f"the cause {body['cause']!r} is unknown", place=Place(name, offset=0))
