@@ -6,6 +6,7 @@ RULES holds the rules (rules, rules-emerging-threats, …), REGRESSION the colle
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -53,13 +54,19 @@ def row(cells: list[object]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def coverage(tree: Path, parsers: tuple[Parser, ...]) -> tuple[list[str], RuleSet]:
-    """Lines of the table by product, and the rules."""
-    ruleset = rulefiles.load(rulefiles.rule_files([tree / name for name in RUNNING if (tree / name).is_dir()]))
+def top(tree: Path, file: str) -> str:
+    """The folder of the collection in which a file stands."""
+    return file.removeprefix(f"{tree}/").partition("/")[0]
+
+
+def by_product(tree: Path, ruleset: RuleSet, parsers: tuple[Parser, ...]) -> list[str]:
+    """Lines of the table by product, of the folders that are meant to run."""
     known = sources_of(parsers)
     fed: Counter[str] = Counter()
     unfed: dict[str, Counter[str]] = defaultdict(Counter)
     for rule in ruleset.rules:
+        if top(tree, rule.path) not in RUNNING:
+            continue
         product = product_of(rule.meta["logsource"])
         if any(rule.route.takes(*one) for one in known):
             fed[product] += 1
@@ -67,21 +74,40 @@ def coverage(tree: Path, parsers: tuple[Parser, ...]) -> tuple[list[str], RuleSe
             unfed[product][_spelled(rule)] += 1
     refused: Counter[str] = Counter()
     for problem in ruleset.problems:
-        text = Path(problem.place.file).read_text("utf-8", errors="replace")
-        (_, document), *_ = documents(problem.place.file, text)
-        refused[product_of(document.get("logsource") or {})] += 1
+        if top(tree, problem.place.file) in RUNNING:
+            text = Path(problem.place.file).read_text("utf-8", errors="replace")
+            (_, document), *_ = documents(problem.place.file, text)
+            refused[product_of(document.get("logsource") or {})] += 1
     lines = [
         row(["Product", "Rules", "Run on a source that we read", "No source yet", "Do not load"]),
         row(["---"] * 5),
     ]
     products = fed.keys() | unfed.keys() | refused.keys()
     for product in sorted(products, key=lambda one: (-fed[one] - sum(unfed[one].values()), one)):
-        without = ", ".join(f"{count} {source}" for source, count in unfed[product].most_common())
+        without = ", ".join(f"{count} {source}" for source, count in sorted(unfed[product].items()))
         total = fed[product] + sum(unfed[product].values()) + refused[product]
         lines.append(row([product, total, fed[product], without or "–", refused[product] or "–"]))
     without = sum(map(Counter.total, unfed.values()))
     lines.append(row(["**all**", fed.total() + without + refused.total(), fed.total(), without, refused.total()]))
-    return lines, ruleset
+    return lines
+
+
+def by_folder(tree: Path, ruleset: RuleSet) -> list[str]:
+    """Lines of the table by folder: how many rules run, and why the others do not."""
+    running = Counter(top(tree, rule.path) for rule in ruleset.rules)
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    for problem in ruleset.problems:
+        reasons[top(tree, problem.place.file)][_reason(problem.reason)] += 1
+    lines = [row(["Folder", "Run", "Do not run, and why"]), row(["---"] * 3)]
+    for folder in sorted(running.keys() | reasons.keys(), key=lambda one: (-running[one], one)):
+        said = sorted(reasons[folder].items(), key=lambda item: (-item[1], item[0]))
+        lines.append(row([folder, running[folder], "; ".join(f"{count}: {why}" for why, count in said) or "–"]))
+    return lines
+
+
+def _reason(said: str) -> str:
+    """A reason without what is special to one rule."""
+    return re.sub(r"^[^:]*\|[^:]*: |'|%[^%]*%| \(related: .*\)|;.*$", "", said).replace("|", "\\|").strip()
 
 
 def _spelled(rule: Rule) -> str:
@@ -116,15 +142,27 @@ def regression(root: Path, ruleset: RuleSet, parsers: tuple[Parser, ...]) -> lis
     return [*lines, "", *(["Other counts than stated:", "", *differing] if differing else [])]
 
 
+def tables(tree: Path, ruleset: RuleSet, parsers: tuple[Parser, ...]) -> dict[str, list[str]]:
+    """The tables that need the rules alone, by their names on the page."""
+    return {"by product": by_product(tree, ruleset, parsers), "by folder": by_folder(tree, ruleset)}
+
+
+def filled(page: str, name: str, lines: list[str]) -> str:
+    """The page with this table's lines."""
+    head, _, rest = page.partition(f"<!-- {name} -->\n")
+    _, _, tail = rest.partition("<!-- end -->")
+    return "\n".join([f"{head}<!-- {name} -->", *lines, f"<!-- end -->{tail}"])
+
+
 def main(tree: str, cases: str) -> None:
     """Measure, and write the page."""
+    root = Path(tree)
     parsers = Catalog.load("watchbill.content", outside=False).parsers
-    table, ruleset = coverage(Path(tree), parsers)
+    ruleset = rulefiles.load(rulefiles.rule_files([root]))
     page = PAGE.read_text("utf-8")
-    for name, lines in (("by product", table), ("regression", regression(Path(cases), ruleset, parsers))):
-        head, _, rest = page.partition(f"<!-- {name} -->\n")
-        _, _, tail = rest.partition("<!-- end -->")
-        page = "\n".join([f"{head}<!-- {name} -->", *lines, f"<!-- end -->{tail}"])
+    made = tables(root, ruleset, parsers) | {"regression": regression(Path(cases), ruleset, parsers)}
+    for name, lines in made.items():
+        page = filled(page, name, lines)
     PAGE.write_text(page, "utf-8")
 
 

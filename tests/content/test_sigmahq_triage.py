@@ -1,7 +1,9 @@
 """SigmaHQ whole: what of it runs and why the rest does not, and its own regression cases through readers and parsers."""
 
+import importlib.util
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
@@ -71,6 +73,17 @@ def test_rules_with_placeholders_run_with_values(tree):
     assert [str(one) for one in with_values.problems] == []
 
 
+def test_the_page_on_coverage_is_current(tree, ruleset):
+    """docs/coverage.md says what is so; ``python docs/coverage.py RULES REGRESSION`` writes it anew."""
+    path = Path(__file__).parents[2] / "docs" / "coverage.py"
+    spec = importlib.util.spec_from_file_location("coverage_page", path)
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    text = page.PAGE.read_text("utf-8")
+    for name, lines in page.tables(tree, ruleset, Catalog.load("watchbill.content", outside=False).parsers).items():
+        assert page.filled(text, name, lines) == text, name
+
+
 def cases(root):
     for info in sorted((root / "sigma" / "regression").rglob("info.yml")):
         case = yaml.safe_load(info.read_text("utf-8"))
@@ -90,7 +103,7 @@ def test_regression_cases_give_the_stated_matches(shared_data, ruleset):
             sources, skipped = survey([str(path)])
             triage = Triage(
                 type(ruleset)((rule,), ()), parsers, SystemClock(), least=Severity.INFORMATIONAL,
-                parser="cisco_ios" if path.suffix == ".raw" else "",
+                parser="cisco" if path.suffix == ".raw" else "",
             )  # fmt: skip
             found = sum(hit.count for hit in triage.run(sources, 1, lambda _size: None))
             forms[path.suffix] += 1
