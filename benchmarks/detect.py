@@ -30,7 +30,7 @@ from watchbill.engine.detect.conditions import Expression, Not
 from watchbill.engine.detect.jsonmatch import JsonMatcher
 from watchbill.engine.detect.match import EventColumns
 from watchbill.engine.detect.predicates import Atom
-from watchbill.engine.detect.verify import compile_check
+from watchbill.engine.detect.verify import compile_select
 from watchbill.engine.normalise import Normaliser
 from watchbill.engine.offline import Triage, survey
 from watchbill.ledger import SourceFacts, StoredRecord
@@ -173,13 +173,13 @@ def naive(rules: Sequence[Rule], shape: Shape, few: Sequence[bytes], raws: Seque
     """One rule after the other, one condition after the other, on events already decoded."""
     read = [found for raw in few if (found := shape.read(json.loads(raw)))]
     chosen = [rule for rule in rules if rule.expression is not None]
-    checks = [(rule.route, compile_check(rule.expression)) for rule in chosen if rule.expression]
+    checks = [(rule.route, compile_select(rule.expression)) for rule in chosen if rule.expression]
     start = time.process_time()
     for kind, native in read:
         columns = EventColumns([Event(0, {}, native, "", logsource=kind.logsource)])
         for route, check in checks:
             if route.takes(kind.logsource, 0):
-                check(columns, 0)
+                check(columns, (0,))
     spent = (time.process_time() - start) / len(read)
     print(f"  naively      {spent * 1e6:8.0f} µs an event: {_parsing(raws) / len(raws) / spent:.5f} of orjson parsing")
 

@@ -1,41 +1,92 @@
-"""The indexes choose whom to ask; what they answer is what asking everybody answers. Memos stay small."""
+"""What looks for literals says whom to ask: everybody of whom the literal is there. Memos stay small."""
 
+import platform
+from collections import defaultdict
+
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from watchbill.engine.detect.index import FieldIndex, Memo, key_of
+from watchbill.engine.detect import index
+from watchbill.engine.detect.index import Literals, Lookup, key_of
+from watchbill.engine.detect.literals import HAS_HYPERSCAN, Scanner
 from watchbill.engine.detect.predicates import MISSING, Predicate, holds
 
-literals = st.text(alphabet="abc-", min_size=1, max_size=6)
+ALPHABET = "abcAK\u212a\u0130-\x1e"
+literals = st.text(alphabet="abck-", min_size=1, max_size=6)
 predicates = st.builds(
     Predicate, st.sampled_from(["contains", "equals", "startswith", "endswith"]), literals, st.booleans()
 )
 
 
-def hits_in(memo, keys):
-    """A memo may give its hits in parts."""
-    return [set().union(*parts) for parts in zip(*memo.columns(keys), strict=True)]
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.lists(predicates, min_size=20, max_size=60),
-    st.lists(st.text(alphabet="abcABC-", max_size=20), min_size=1, max_size=5),
+    st.lists(predicates, min_size=1, max_size=30, unique=True),
+    st.lists(st.text(alphabet=ALPHABET, max_size=20), min_size=1, max_size=5),
+    st.booleans(),
 )
-def test_many_literals_are_found_as_one_by_one(asked, texts):
-    """Of starts, ends, wholes and parts, cased or not, in one automaton."""
-    index = FieldIndex(enumerate(asked))
-    for text in texts:
-        assert index.hits(text) == {number for number, predicate in enumerate(asked) if holds(predicate)(text)}
+def test_many_literals_are_found_as_one_by_one(asked, texts, fast):
+    """Of starts, ends, wholes and parts, cased or not; of texts with a separator or odd letters all may hold."""
+    found = Literals(asked, fast=fast).find(texts)
+    for at, text in enumerate(texts):
+        holding = {number for number, predicate in enumerate(asked) if holds(predicate)(text)}
+        assert holding == set(found.get(at, ())) or ("\x1e" in text and holding <= set(found[at]))
 
 
-def test_a_memo_is_bounded_and_tells_missing_from_null_and_true_from_one():
-    """Whatever number of values comes, at most two generations are kept."""
-    index = FieldIndex(enumerate([Predicate("exists"), Predicate("null"), Predicate("equals", "1")]))
-    memo = Memo(index, values=100)
-    for number in range(500):
-        assert hits_in(memo, [str(10 * number + digit + 2) for digit in range(10)]) == [{0}] * 10
-        assert len(memo) <= 110
-    assert hits_in(memo, list(map(key_of, (MISSING, None, 1, 1.0, True, "1", ["x", 1])))) == [
-        {1}, {0, 1}, {0, 2}, {0, 2}, {0}, {0, 2}, {0, 2},
-    ]  # fmt: skip
+def places(lookup, keys):
+    asked = defaultdict(list)
+    lookup.add_to(asked, keys)
+    return {rule: sorted(set(found)) for rule, found in asked.items()}
+
+
+def test_missing_null_lists_and_surrogates():
+    """What is not there has no literal, a list those of its items, and what cannot be searched is asked in any case."""
+    lookup = Lookup({Predicate("equals", "1"): [7], Predicate("contains", "x"): [8, 9]})
+    keys = list(map(key_of, (MISSING, None, 1, 1.0, True, "1", ["x", 1], [], "\ud800", "")))
+    assert places(lookup, keys) == {7: [2, 3, 5, 6, 8], 8: [6, 8], 9: [6, 8]}
+
+
+@pytest.mark.parametrize("different", [5, 100_000])
+def test_a_memo_is_bounded_and_right(different, monkeypatch):
+    """Few values, which are remembered, and ever new ones, which are not."""
+    monkeypatch.setattr(index, "MEMO_VALUES", 100)
+    lookup = Lookup({Predicate("endswith", "3"): [0], Predicate("startswith", "12"): [1]})
+    for start in range(0, 20_000, 50):
+        keys = [str(number % different) for number in range(start, start + 50)]
+        expected = {rule: [at for at, key in enumerate(keys) if test(key)] for rule, test in enumerate(_TESTS)}
+        assert places(lookup, keys) == {rule: found for rule, found in expected.items() if found}
+        assert len(lookup._known) <= 200
+
+
+_TESTS = (lambda text: text.endswith("3"), lambda text: text.startswith("12"))
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.binary(min_size=1, max_size=4).map(bytes.lower).filter(lambda one: b"\0" not in one),
+        min_size=1,
+        max_size=20,
+        unique=True,
+    ),
+    st.lists(st.lists(st.sampled_from([b"a", b"A", b"ab", b"\xe2\x84", b"\\", b"B"])).map(b"".join), max_size=6),
+)
+def test_a_scanner_finds_what_is_there(quick, literals, texts):
+    """By Hyperscan as by Aho-Corasick, each as often as it is there, overlapping ones too."""
+    literals = [*literals, b"ab", b"a"] if {b"ab", b"a"}.isdisjoint(literals) else literals
+    literals = [one for one in literals if b"\n" not in one]
+    if not literals:
+        return
+    found = Scanner(literals, quick=quick).find(texts)
+    for at, text in enumerate(texts):
+        low = text.lower()
+        expected = [
+            number for number, one in enumerate(literals) for start in range(len(low)) if low.startswith(one, start)
+        ]
+        assert sorted(found.get(at, [])) == expected
+
+
+def test_this_machine_has_what_its_lock_file_says():
+    """Where there are wheels of Hyperscan the quick way is the usual one."""
+    assert (platform.machine() in {"x86_64", "aarch64", "arm64"}) == HAS_HYPERSCAN

@@ -1,42 +1,47 @@
 """Rules against raw JSON records: of most of them only what routes is decoded, of the rest what rules ask for.
 
     raws ─► header (narrow struct) ─► by kind: no rules ─► done
-                                          └─► fields that its rules name (narrow struct) ─► columns ─► program
+                                          └─► gate: literals in their bytes ─► most may match nothing ─► done
+                  rules that it cannot tell: program ◄┘ └─► rules that may match: fields (narrow struct) ─► verified
 
-The programs are those of the live path, and ``Shape.read`` says what must come out. A record that the narrow structs do
-not take is read plainly, and what is of another shape, or no JSON, is handed back: nothing is lost on the way.
+``Shape.read`` says what must come out. A record that the narrow structs do not take is read plainly, and what is of
+another shape, or no JSON, is handed back: nothing is lost on the way.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations, pairwise
-from typing import Any, NamedTuple
+from functools import cached_property
+from itertools import combinations, pairwise, repeat
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from watchbill.engine.detect.conditions import And, folded
+from watchbill.engine.detect.gate import Gate
 from watchbill.engine.detect.index import key_of, pair_of
-from watchbill.engine.detect.keywords import Keywords
 from watchbill.engine.detect.match import EventColumns, Match, keys_of
 from watchbill.engine.detect.narrow import Narrow, Path
 from watchbill.engine.detect.plan import atoms_of
 from watchbill.engine.detect.predicates import MISSING, Atom, holds
 from watchbill.engine.detect.program import Names, Program
 from watchbill.engine.detect.rules import Rule
-from watchbill.engine.detect.verify import Column, Folded
+from watchbill.engine.detect.verify import Column, Folded, Selects
 from watchbill.sdk.events import Event, LogSource
 from watchbill.sdk.shapes import Derived, Kind, Shape
 
 _PLAIN = {str, int, type(None)}
 _SCALARS = {str, int, float, bool, type(None)}
+_UNKNOWN: Final = object()
 _MAX_HEADERS = 16_384
 _MAX_ROUTES = 4_096
 #: A dotted field may stand under keys that have dots themselves; beyond so many ways of it the record is read plainly.
 _MAX_DOTS = 5
 
 
+#: From this share of records that pass the gate on, it is not worth its price.
+_MANY = 0.5
 #: What is left of a rule that follows from its kind of event alone.
 _ALWAYS = And(())
 
@@ -55,7 +60,7 @@ class JsonMatcher:
         self.rules = [rule for rule in rules if rule.expression is not None and rule.route.space == "native"]
         self.shape = shape
         self._paths = [tuple(path.split(".")) for path in shape.header]
-        self._header = Narrow(self._paths)
+        self._header = Narrow(self._paths, missing=None)
         self._by_header: dict[tuple[Any, ...], _Route | None] = {}
         self._routes: dict[Any, _Route] = {}
         self._asked: dict[LogSource, _Asked] = {}
@@ -73,7 +78,7 @@ class JsonMatcher:
         others = groups.pop(None, [])
         found: list[Match] = []
         for route, chosen in groups.items():
-            if route is not None and route.program is not None:
+            if route is not None and route.rules:
                 names, refused = route.judge([raws[at] for at in chosen])
                 found += [Match(name, at) for at, matched in zip(chosen, names, strict=True) for name in matched]
                 plain += [chosen[at] for at in refused]
@@ -86,12 +91,12 @@ class JsonMatcher:
         """What to do with each record, by its header."""
         columns = self._header.columns(read)
         headers = list(zip(*(self._scalars(columns[path]) for path in self._paths), strict=True))
-        routes = []
-        for header in headers:
-            try:
-                routes.append(self._by_header[header])
-            except KeyError:
-                routes.append(self._new_route(header))
+        routes: list[Any] = list(map(self._by_header.get, headers, repeat(_UNKNOWN)))
+        if _UNKNOWN in routes:
+            for at, header in enumerate(headers):
+                if routes[at] is _UNKNOWN:
+                    known = self._by_header.get(header, _UNKNOWN)
+                    routes[at] = self._new_route(header) if known is _UNKNOWN else known
         return routes
 
     def _scalars(self, values: list[Any]) -> list[Any]:
@@ -101,9 +106,9 @@ class JsonMatcher:
             text = self.shape.text
             values = [value.get(text, value) if type(value) is dict else value for value in values]
             kinds = set(map(type, values))
-        if kinds <= {str, int}:
+        if kinds <= _PLAIN:
             return values
-        return [None if value is MISSING else value if type(value) in _PLAIN else _Odd((value,)) for value in values]
+        return [value if type(value) in _PLAIN else _Odd((value,)) for value in values]
 
     def _new_route(self, header: tuple[Any, ...]) -> _Route | None:
         values = tuple(value[0] if type(value) is _Odd else value for value in header)
@@ -148,7 +153,7 @@ class JsonMatcher:
             text = self.shape.message(record) if self.shape.message else raws[at].decode("utf-8", "replace")
             groups[self._route_of(kind)].append((at, Event(0, {}, native, text, logsource=kind.logsource)))
         for route, pairs in groups.items():
-            if route.program is not None:
+            if route.rules:
                 names = route.program.run(EventColumns([event for _, event in pairs]), len(pairs))
                 found += [Match(name, at) for (at, _), matched in zip(pairs, names, strict=True) for name in matched]
 
@@ -185,19 +190,106 @@ class _Asked:
 
 
 class _Route:
-    """What is done with the records of one kind: its program, and how to read the fields that it asks for."""
+    """What is done with the records of one kind: the gate says which rules each may match, these are judged."""
 
     def __init__(self, rules: Iterable[Rule], shape: Shape, kind: Kind) -> None:
         self.shape = shape
         self.kind = kind
         left = [(rule, folded(rule.expression, _constant_atoms(kind))) for rule in rules if rule.expression]
-        remaining = [
-            msgspec.structs.replace(rule, expression=_ALWAYS if one is True else one)
-            for rule, one in left
-            if one is not False
+        self._expressions = [_ALWAYS if one is True else one for _, one in left if not isinstance(one, bool) or one]
+        self.rules = [
+            msgspec.structs.replace(rule, expression=one)
+            for rule, one in zip((rule for rule, one in left if one is not False), self._expressions, strict=True)
         ]
-        self.program = Program(remaining) if remaining else None
-        atoms = [atom for rule in remaining for atom in atoms_of(rule.expression)]
+        self._gate = Gate(self._expressions, self._is_plain)
+        self._selects = Selects(self._expressions, self._gate.share)
+        self._reading = _Reading(self.rules, shape, kind)
+        self._ways = self._chosen(None)
+
+    @cached_property
+    def program(self) -> Program:
+        """All rules, for records that are read plainly."""
+        return Program(self.rules)
+
+    def judge(self, raws: Sequence[bytes]) -> tuple[list[Names], list[int]]:
+        """The rules that each record matches, and the places of records that have to be read plainly."""
+        gate = self._ways.gate
+        if self._gate.learn(raws) | (gate is not self._gate and gate.learn(raws)):
+            self._ways = self._chosen(self._ways)
+        _, gated, program, reading = self._ways
+        every = range(len(raws))
+        names: list[Names] = [()] * len(raws)
+        refused: list[int] = []
+        if program is not None:
+            rows, columns = reading.columns(raws, every)
+            for at, matched in zip(rows, program.run(columns, len(rows)), strict=True):
+                names[at] = matched
+            refused = _unread(every, rows, columns)
+        candidates = self._ways.gate.candidates(raws)
+        if candidates:
+            places = list(candidates)
+            rows, columns = self._reading.columns([raws[at] for at in places], places)
+            asked: dict[int, list[int]] = defaultdict(list)
+            for row, at in enumerate(rows):
+                for rule in candidates[at]:
+                    asked[gated[rule]].append(row)
+            for rule in sorted(asked):
+                for row in self._selects[rule](columns, asked[rule]):
+                    names[rows[row]] += (self.rules[rule].name,)
+            refused += _unread(places, rows, columns)
+        for at in refused:
+            names[at] = ()
+        return names, sorted(set(refused))
+
+    def _chosen(self, before: _Ways | None) -> _Ways:
+        """The gate says what it can tell; where most records pass, only of rules that ask for messages, which are dear.
+        The program has the other rules.
+        """
+        gate, gated = self._gate, tuple(range(len(self.rules)))
+        if gate.passing > _MANY:
+            gate, gated = self._gate_of_messages
+        left = set(range(len(self.rules))).difference(gated).union(gated[one] for one in gate.open)
+        rules = [self.rules[place] for place in sorted(left)]
+        if before is not None and before.gate is gate and rules == (before.program.rules if before.program else []):
+            return before
+        return _Ways(gate, gated, Program(rules) if rules else None, _Reading(rules, self.shape, self.kind))
+
+    @cached_property
+    def _gate_of_messages(self) -> tuple[Gate, tuple[int, ...]]:
+        spaces = [{atom.space for atom in atoms_of(expression)} for expression in self._expressions]
+        gated = tuple(place for place, found in enumerate(spaces) if "message" in found)
+        return Gate([self._expressions[place] for place in gated], self._is_plain), gated
+
+    def _is_plain(self, atom: Atom) -> bool:
+        """Whether an atom's value stands in the record."""
+        derived = self.kind.derived.get(atom.field)
+        return derived is None or derived.make is None
+
+
+class _Ways(NamedTuple):
+    """How the records of a kind are judged: by the rules at some places those that the gate lets through, and all by a
+    program.
+    """
+
+    gate: Gate
+    gated: tuple[int, ...]
+    program: Program | None
+    reading: _Reading
+
+
+def _unread(places: Sequence[int], rows: Sequence[int], columns: _JsonColumns) -> list[int]:
+    """Of the records at ``places``, of which those at ``rows`` were read narrowly, those that it does not get right."""
+    missing = sorted(set(places).difference(rows)) if len(rows) < len(places) else []
+    return missing + [rows[row] for row in columns.refused]
+
+
+class _Reading:
+    """How the fields that some rules ask for are read."""
+
+    def __init__(self, rules: Iterable[Rule], shape: Shape, kind: Kind) -> None:
+        self.shape = shape
+        self.kind = kind
+        atoms = [atom for rule in rules for atom in atoms_of(rule.expression)]
         others = [atom.predicate.argument[0] for atom in atoms if atom.predicate.kind == "field"]
         names = dict.fromkeys([*(atom.field for atom in atoms if atom.space == "native"), *others])
         self._roots = [tuple(root.split(".")) if root else () for root in shape.roots]
@@ -205,7 +297,17 @@ class _Route:
         wanted = [path for paths in self.fields.values() for path in paths]
         wanted += [_path(path) for name in self.fields if name in kind.derived for path in kind.derived[name].paths]
         self._narrow = Narrow(wanted)
-        self.keywords = Keywords(atom.predicate for atom in atoms if atom.space == "message")
+
+    def columns(self, raws: Sequence[bytes], places: Sequence[int]) -> tuple[Sequence[int], _JsonColumns]:
+        """The places of those records that can be read narrowly, and their columns."""
+        if not self.fields:  # only messages are asked for, which are made of whole records
+            return places, _JsonColumns(self, raws, {})
+        read, unread = self._narrow.read(raws)
+        if unread:
+            skipped = set(unread)
+            raws = [raw for at, raw in enumerate(raws) if at not in skipped]
+            places = [place for at, place in enumerate(places) if at not in skipped]
+        return places, _JsonColumns(self, raws, self._narrow.columns(read))
 
     def _paths(self, name: str) -> list[Path]:
         """All places of a native field: in each root, and under keys with dots where its name has dots."""
@@ -221,40 +323,19 @@ class _Route:
                     found.append((*root, *(".".join(parts[a:b]) for a, b in pairwise(edges))))
         return found
 
-    def judge(self, raws: Sequence[bytes]) -> tuple[list[Names], list[int]]:
-        """The rules that each record matches, and the places of records that have to be read plainly."""
-        assert self.program is not None  # noqa: S101 - the caller has looked
-        if not self.fields:  # only keywords are left, which are looked for in the records as they are
-            columns = _JsonColumns(self, raws, {})
-            names = self.program.run(columns, len(raws))
-            for at in columns.refused:
-                names[at] = ()
-            return names, sorted(columns.refused)
-        read, unread = self._narrow.read(raws)
-        skipped = set(unread)
-        places = [at for at in range(len(raws)) if at not in skipped]
-        columns = _JsonColumns(self, [raws[at] for at in places] if unread else raws, self._narrow.columns(read))
-        names = [()] * len(raws)
-        for at, matched in zip(places, self.program.run(columns, len(read)), strict=True):
-            names[at] = matched
-        refused = [places[at] for at in columns.refused]
-        for at in refused:
-            names[at] = ()
-        return names, unread + refused
-
 
 class _JsonColumns(dict[Column, Any]):
-    """The columns of records that were read narrowly. ``refused`` are places of records in which a value turned out to
-    be none that the narrow way gets right.
+    """The columns of records that were read narrowly, each made when it is first asked for. ``refused`` are places of
+    records in which a value turned out to be none that the narrow way gets right.
     """
 
-    def __init__(self, route: _Route, raws: Sequence[bytes], found: Mapping[Path, list[Any]]) -> None:
+    def __init__(self, reading: _Reading, raws: Sequence[bytes], found: Mapping[Path, list[Any]]) -> None:
         super().__init__()
-        self._route = route
+        self._reading = reading
         self._raws = raws
         self._found = found
         self.refused: set[int] = set()
-        self._values = {name: self._field(name, paths) for name, paths in route.fields.items()}
+        self._values: dict[str, list[Any]] = {}
 
     def __missing__(self, column: Column) -> Any:
         if column.folded:
@@ -269,8 +350,13 @@ class _JsonColumns(dict[Column, Any]):
         return keys
 
     def _of(self, name: str) -> list[Any]:
-        constants = self._route.kind.constants
-        return [constants[name]] * len(self._raws) if name in constants else self._values[name]
+        constants = self._reading.kind.constants
+        if name in constants:
+            return [constants[name]] * len(self._raws)
+        values = self._values.get(name)
+        if values is None:
+            values = self._values[name] = self._field(name, self._reading.fields[name])
+        return values
 
     def _field(self, name: str, paths: list[Path]) -> list[Any]:
         values = self._checked(self._found[paths[0]])
@@ -278,17 +364,17 @@ class _JsonColumns(dict[Column, Any]):
             more = self._found[path]
             if more.count(MISSING) == len(more):
                 continue
-            more = self._checked(more, part=bool(self._route.shape.text) and path[-1] != name)
+            more = self._checked(more, part=bool(self._reading.shape.text) and path[-1] != name)
             if "." in name:  # under two names at once, of which the last in the record counts
                 pairs = enumerate(zip(values, more, strict=True))
                 self.refused.update(at for at, (one, other) in pairs if one is not MISSING and other is not MISSING)
             values = [other if one is MISSING else one for one, other in zip(values, more, strict=True)]
-        derived = self._route.kind.derived.get(name)
+        derived = self._reading.kind.derived.get(name)
         return values if derived is None else self._derived(values, derived)
 
     def _checked(self, values: list[Any], part: bool = False) -> list[Any]:
         """Objects, and lists of them, are flattened and made text in ways that are left to ``Shape.read``."""
-        text = self._route.shape.text
+        text = self._reading.shape.text
         kinds = set(map(type, values))
         if part:  # what was read may hold the field, under the rest of its name
             self.refused.update(at for at, value in enumerate(values) if isinstance(value, (dict, list)))
@@ -319,23 +405,39 @@ class _JsonColumns(dict[Column, Any]):
         return values
 
     def _at(self, path: Path) -> list[Any]:
-        values, text = self._found[path], self._route.shape.text
+        values, text = self._found[path], self._reading.shape.text
         kinds = set(map(type, values))
         if dict in kinds and text:
             values = [value.get(text, value) if isinstance(value, dict) else value for value in values]
         return [None if value is MISSING else value for value in values] if type(MISSING) in kinds else values
 
-    def _messages(self) -> list[str]:
-        make = self._route.shape.message
+    def _messages(self) -> Sequence[str]:
+        make = self._reading.shape.message
         if make is None:
             return [raw.decode("utf-8", "replace") for raw in self._raws]
-        texts = [""] * len(self._raws)
-        for at in self._route.keywords.possible(self._raws):
+        return _Messages(make, self._raws, self.refused)
+
+
+class _Messages(Sequence[str]):
+    """The texts that keywords are searched in, each made when it is asked for."""
+
+    def __init__(self, make: Callable[[Mapping[str, Any]], str], raws: Sequence[bytes], refused: set[int]) -> None:
+        self._make, self._raws, self._refused = make, raws, refused
+        self._known: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._raws)
+
+    def __getitem__(self, at: Any) -> Any:
+        text = self._known.get(at)
+        if text is None:
             try:
-                texts[at] = make(msgspec.json.decode(self._raws[at]))
+                text = self._make(msgspec.json.decode(self._raws[at]))
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # in a part that was passed over
-                self.refused.add(at)
-        return texts
+                self._refused.add(at)
+                text = ""
+            self._known[at] = text
+        return text
 
 
 def _constant_atoms(kind: Kind) -> Callable[[Atom], bool | None]:

@@ -18,9 +18,12 @@ Path = tuple[str, ...]
 
 
 class Narrow:
-    """Reads the values at ``paths`` out of objects; a part "*" stands for each member, of which the first counts."""
+    """Reads the values at ``paths`` out of objects, ``missing`` for what is not there.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    A part "*" stands for each member, of which the first counts.
+    """
+
+    def __init__(self, paths: Sequence[Path], missing: Any = MISSING) -> None:
         wanted = set(paths)
         #: Paths into what is wanted as a whole as well: dug out of that.
         self._inside = {path: at for path in wanted for at in range(1, len(path)) if path[:at] in wanted}
@@ -29,7 +32,8 @@ class Narrow:
             node = tree
             for part in path:
                 node = node.setdefault(part, {})
-        self._root = _Node(tree, ())
+        self._missing = missing
+        self._root = _Node(tree, (), missing)
         self._decode = msgspec.json.Decoder(self._root.type).decode
 
     def read(self, raws: Sequence[bytes]) -> tuple[list[Any], list[int]]:
@@ -47,23 +51,27 @@ class Narrow:
         return read, others
 
     def columns(self, read: list[Any]) -> dict[Path, list[Any]]:
-        """For each path its values, MISSING where there is none."""
+        """For each path its values."""
         found: dict[Path, list[Any]] = {}
         self._root.columns(read, found)
         for path, at in sorted(self._inside.items(), key=lambda item: len(item[0])):
-            found[path] = [dig(value, list(path[at:])) for value in found[path[:at]]]
+            values = [dig(value, list(path[at:])) for value in found[path[:at]]]
+            found[path] = [self._missing if value is MISSING else value for value in values]
         return found
 
 
 class _Node:
     """One object on the way: a struct type with a field for each member of interest."""
 
-    def __init__(self, tree: dict[str, Any], path: Path) -> None:
+    def __init__(self, tree: dict[str, Any], path: Path, missing: Any) -> None:
         self.path = path
+        self._missing = missing
         self.leaves = [name for name, below in tree.items() if not below]
-        self.inner = {name: _Node(below, (*path, name)) for name, below in tree.items() if below and name != "*"}
-        self.each = _Node(tree["*"], (*path, "*")) if "*" in tree else None
-        fields: list[tuple[str, Any, Any]] = [(f"f{at}", Any, MISSING) for at, _ in enumerate(self.leaves)]
+        self.inner = {
+            name: _Node(below, (*path, name), missing) for name, below in tree.items() if below and name != "*"
+        }
+        self.each = _Node(tree["*"], (*path, "*"), missing) if "*" in tree else None
+        fields: list[tuple[str, Any, Any]] = [(f"f{at}", Any, missing) for at, _ in enumerate(self.leaves)]
         fields += [(f"n{at}", node.annotation, None) for at, node in enumerate(self.inner.values())]
         names = [*self.leaves, *self.inner]
         # Positional, so that a member of any name is a field of ours.
@@ -103,15 +111,15 @@ class _Node:
     def _first_of_each(self, read: list[Any], found: dict[Path, list[Any]]) -> None:
         assert self.each is not None  # noqa: S101 - as its name says
         if not any(read):
-            found.update((path, [MISSING] * len(read)) for path in self.each.paths())
+            found.update((path, [self._missing] * len(read)) for path in self.each.paths())
             return
         counts = [len(one) if one else 0 for one in read]
         members: dict[Path, list[Any]] = {}
         self.each.columns([member for one in read if one for member in one.values()], members)
         for path, values in members.items():
             taken = iter(values)
-            found[path] = [_first([next(taken) for _ in range(count)]) for count in counts]
+            found[path] = [_first([next(taken) for _ in range(count)], self._missing) for count in counts]
 
 
-def _first(values: list[Any]) -> Any:
-    return next((value for value in values if value is not MISSING), MISSING)
+def _first(values: list[Any], missing: Any) -> Any:
+    return next((value for value in values if value is not missing), missing)

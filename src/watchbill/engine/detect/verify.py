@@ -1,6 +1,6 @@
-"""Judging one expression on one event, exactly and one condition after the other.
+"""Judging one expression on some events of a batch, exactly: of the events asked, those for which it holds.
 
-The index decides most rules for most events; this decides the rest, and is what the index must agree with.
+What looks for literals decides most rules for most events; this decides the rest, and is what that must agree with.
 """
 
 from __future__ import annotations
@@ -11,11 +11,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from watchbill.engine.detect.conditions import And, Expression, Not
-from watchbill.engine.detect.index import Pair
+from watchbill.engine.detect.conditions import Expression, Not, Or
+from watchbill.engine.detect.guards import need_of_regex
+from watchbill.engine.detect.index import Pair, search_all
 from watchbill.engine.detect.predicates import MISSING, Atom, Predicate, holds, related
 
 _FOLDABLE = {"equals", "startswith", "endswith", "contains", "glob"}
+#: How dear conditions are beside looking for a literal, and how often they hold while nothing is known of it.
+_DEAR = {"regex": 4.0, "glob": 3.0, "field": 2.0, "cidr": 2.0}
+_SHARE = 0.3
+#: So few texts are searched one by one.
+_FEW = 16
 
 
 class Column(NamedTuple):
@@ -28,7 +34,23 @@ class Column(NamedTuple):
 
 
 Columns = Mapping[Column, Any]
-Check = Callable[[Columns, int], bool]
+#: Of events at some places (in order) those for which something holds, in order.
+Select = Callable[[Columns, Sequence[int]], Sequence[int]]
+#: In which share of the events an atom holds, as far as that is known.
+Share = Callable[[Atom], float | None]
+
+
+class Selects(dict[int, Select]):
+    """The functions for expressions by their places, each compiled when it is first asked for."""
+
+    def __init__(self, expressions: Sequence[Expression], share: Share = lambda _: None) -> None:
+        super().__init__()
+        self._expressions = expressions
+        self._share = share
+
+    def __missing__(self, place: int) -> Select:
+        select = self[place] = compile_select(self._expressions[place], self._share)
+        return select
 
 
 def column_of(atom: Atom) -> Column:
@@ -36,51 +58,88 @@ def column_of(atom: Atom) -> Column:
     return Column(atom.space, atom.field, atom.predicate.argument[0] if atom.predicate.kind == "field" else "")
 
 
-def compile_check(expression: Expression) -> Check:
-    """A function that tells whether the expression holds for the event at a place of the columns."""
+def compile_select(expression: Expression, share: Share = lambda _: None) -> Select:
+    """A function that gives, of events at places of the columns, those for which the expression holds."""
+    return _compiled(expression, share)[0]
+
+
+def _compiled(expression: Expression, share: Share) -> tuple[Select, float, float]:
+    """With it what it costs an event, roughly in conditions, and in which share of the events it may hold."""
     if isinstance(expression, Atom):
-        return _atom(expression)
+        known = share(expression)
+        return (
+            _atom(expression),
+            _DEAR.get(expression.predicate.kind, 1.0),
+            _SHARE if known is None else min(known, 1.0),
+        )
     if isinstance(expression, Not):
-        inner = compile_check(expression.item)
-        return lambda columns, at: not inner(columns, at)
-    if isinstance(expression, And):
-        return _all(list(map(compile_check, sorted(expression.items, key=_dearness))))
+        inner, cost, held = _compiled(expression.item, share)
+        return _none(inner), cost, 1 - held / 2
+    if isinstance(expression, Or):
+        return _either(expression, share)
+    # First what throws out most for its cost.
+    parts = sorted((_compiled(item, share) for item in expression.items), key=_worth)
+    rarest = min((held for _, _, held in parts), default=1.0)
+    return _all([part for part, _, _ in parts]), parts[0][1] if parts else 0.0, rarest
+
+
+def _worth(part: tuple[Select, float, float]) -> float:
+    _, cost, held = part
+    return cost / (1.02 - held)
+
+
+def _either(expression: Or, share: Share) -> tuple[Select, float, float]:
     literals: dict[tuple[Column, str], list[str]] = defaultdict(list)
-    rest: list[Expression] = []
+    rest: list[tuple[Select, float, float]] = []
+    held = 0.0
     for item in expression.items:
         if isinstance(item, Atom) and item.predicate.kind in _GROUPED and not item.predicate.cased:
             literals[column_of(item)._replace(folded=True), item.predicate.kind].append(item.predicate.argument)
+            held += _SHARE if (known := share(item)) is None else known
         else:
-            rest.append(item)
-    checks = [_on(column, _GROUPED[kind](found)) for (column, kind), found in literals.items()]
-    return _any(checks + list(map(compile_check, sorted(rest, key=_dearness))))
+            rest.append(_compiled(item, share))
+            held += rest[-1][2]
+    parts = [_on(column, _GROUPED[kind](found)) for (column, kind), found in literals.items()]
+    cost = sum(0.9 + 0.1 * len(found) for found in literals.values()) + sum(one[1] for one in rest)
+    return _any(parts + [one[0] for one in sorted(rest, key=lambda one: one[1])]), cost, min(held, 1.0)
 
 
-def _all(checks: list[Check]) -> Check:
-    def check(columns: Columns, at: int) -> bool:
-        for one in checks:  # noqa: SIM110 - a loop is twice as fast as all() of a generator
-            if not one(columns, at):
-                return False
-        return True
+def _all(parts: list[Select]) -> Select:
+    def select(columns: Columns, places: Sequence[int]) -> Sequence[int]:
+        for part in parts:
+            places = part(columns, places)
+            if not places:
+                break
+        return places
 
-    return checks[0] if len(checks) == 1 else check
-
-
-def _any(checks: list[Check]) -> Check:
-    def check(columns: Columns, at: int) -> bool:
-        for one in checks:  # noqa: SIM110
-            if one(columns, at):
-                return True
-        return False
-
-    return checks[0] if len(checks) == 1 else check
+    return parts[0] if len(parts) == 1 else select
 
 
-def _dearness(expression: Expression) -> int:
-    """What is cheap is asked first."""
-    if isinstance(expression, Atom):
-        return 0 if expression.predicate.kind in _FOLDABLE else 2
-    return 1 + max(map(_dearness, (expression.item,) if isinstance(expression, Not) else expression.items), default=0)
+def _any(parts: list[Select]) -> Select:
+    def select(columns: Columns, places: Sequence[int]) -> Sequence[int]:
+        found: set[int] = set()
+        left = places
+        for part in parts:
+            hits = part(columns, left)
+            if hits:
+                found.update(hits)
+                left = [at for at in left if at not in found]
+                if not left:
+                    return places
+        return [at for at in places if at in found] if found else []
+
+    return parts[0] if len(parts) == 1 else select
+
+
+def _none(inner: Select) -> Select:
+    def select(columns: Columns, places: Sequence[int]) -> Sequence[int]:
+        hits = inner(columns, places)
+        if not hits:
+            return places
+        found = set(hits)
+        return [at for at in places if at not in found]
+
+    return select
 
 
 def _is_any(literals: list[str]) -> Callable[[str], bool]:
@@ -98,8 +157,13 @@ def _ends_with_any(literals: list[str]) -> Callable[[str], bool]:
 
 
 def _contains_any(literals: list[str]) -> Callable[[str], bool]:
+    if len(literals) == 1:
+        (literal,) = literals
+        return lambda text: literal in text
     wanted = tuple(literals)
-    return lambda text: any(map(text.__contains__, wanted))
+    if any(map(str.isascii, wanted)):
+        return lambda text: any(map(text.__contains__, wanted))
+    return lambda text: not text.isascii() and any(map(text.__contains__, wanted))  # emojis, by the hundred
 
 
 _GROUPED = {
@@ -107,44 +171,73 @@ _GROUPED = {
 }  # fmt: skip
 
 
-def _on(column: Column, test: Callable[[str], bool]) -> Check:
+def _on(column: Column, test: Callable[[str], bool]) -> Select:
     """Ask the text of a column, or any text of a list; what is null or not there fulfils nothing."""
 
-    def check(columns: Columns, at: int) -> bool:
-        key = columns[column][at]
-        if type(key) is str:
-            return test(key)
-        return type(key) is tuple and any(map(test, key))
+    def select(columns: Columns, places: Sequence[int]) -> Sequence[int]:
+        keys = columns[column]
+        return [
+            at
+            for at in places
+            if (test(key) if type(key := keys[at]) is str else type(key) is tuple and any(map(test, key)))
+        ]
 
-    return check
+    return select
 
 
-def _atom(atom: Atom) -> Check:
+def _atom(atom: Atom) -> Select:
     predicate, column = atom.predicate, column_of(atom)
     kind = predicate.kind
     if kind in {"exists", "missing"}:
-        return lambda columns, at: (columns[column][at] is MISSING) == (kind == "missing")
+        return _if(column, lambda key: (key is MISSING) == (kind == "missing"))
     if kind == "null":
-        return lambda columns, at: columns[column][at] is MISSING or columns[column][at] is None
+        return _if(column, lambda key: key is MISSING or key is None)
     if kind == "field":
-        return _pair(predicate, column)
+        return _if(column, _pair(predicate))
+    if kind in _GROUPED and not predicate.cased:
+        return _on(column._replace(folded=True), _GROUPED[kind]([predicate.argument]))
     if kind in _FOLDABLE and not predicate.cased:
         column = column._replace(folded=True)
         predicate = msgspec.structs.replace(predicate, cased=True)
+    if kind == "regex" and need_of_regex(predicate.argument).inline:
+        return _inline(column, predicate)
     return _on(column, holds(predicate))
 
 
-def _pair(predicate: Predicate, column: Column) -> Check:
+def _inline(column: Column, predicate: Predicate) -> Select:
+    """Search many texts at once, if they are texts."""
+    one_by_one, pattern = _on(column, holds(predicate)), predicate.argument
+
+    def select(columns: Columns, places: Sequence[int]) -> Sequence[int]:
+        if len(places) < _FEW:
+            return one_by_one(columns, places)
+        keys = columns[column]
+        texts = [keys[at] for at in places]
+        if set(map(type, texts)) != {str}:
+            return one_by_one(columns, places)
+        return [places[at] for at in search_all(pattern, texts)]
+
+    return select
+
+
+def _if(column: Column, test: Callable[[Any], bool]) -> Select:
+    def select(columns: Columns, places: Sequence[int]) -> Sequence[int]:
+        keys = columns[column]
+        return [at for at in places if test(keys[at])]
+
+    return select
+
+
+def _pair(predicate: Predicate) -> Callable[[Any], bool]:
     how, cased = predicate.argument[1], predicate.cased
 
-    def check(columns: Columns, at: int) -> bool:
-        pair = columns[column][at]
+    def test(pair: Any) -> bool:
         if not isinstance(pair, Pair):
             return False
         left, right = pair
         return related(how, left, right) if cased else related(how, left.lower(), right.lower())
 
-    return check
+    return test
 
 
 class Folded(dict[int, Any]):
