@@ -15,7 +15,7 @@ from pathlib import Path
 
 from watchbill.content.demo.month import month
 from watchbill.core.clock import DAY, SECOND, FixedClock, SystemClock
-from watchbill.ledger import Reader, Writer, frames, orders, verify_ledger
+from watchbill.ledger import Reader, Writer, frames, orders, parallel, salts, segment, verify_ledger
 from watchbill.ledger.compaction import compact
 from watchbill.ledger.packing import Block
 from watchbill.ledger.volume import shard_path, volumes
@@ -102,12 +102,77 @@ def read(folder: Path) -> float:
     return count / (time.process_time() - began)
 
 
+def spent() -> float:
+    """Return the processor's seconds of this process and of those that it started and that are over."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def gain(lines: list[bytes], processes: int) -> float:
+    """Return how many times as fast as one these processes hash: less than their number on a machine that is busy."""
+
+    def work(_: int) -> dict[str, float]:
+        return {"rate": plain_hash(lines + lines)}
+
+    def took(count: int) -> float:
+        began = time.perf_counter()
+        list(parallel.each(range(count), work, count))
+        return time.perf_counter() - began
+
+    return processes * took(1) / took(processes)
+
+
+def verify(folder: Path, name: str, lines: list[bytes]) -> None:
+    """Print what verifying takes in one process, and in one for each core."""
+    hashed, cores, rates = plain_hash(lines), os.cpu_count() or 1, []
+    for workers in (1, cores):
+        began, used = time.perf_counter(), spent()
+        report = verify_ledger(folder / "ledger", keys=folder / "keys", workers=workers)
+        assert report.ok, report.findings
+        rates.append((report.events / (time.perf_counter() - began), report.events / (spent() - used)))
+    (wall, cpu), (together, cpu_together) = rates
+    print(f"  {name:<36}{cpu:>12,.0f} /CPU s   {cpu / hashed:.2f} of plain SHA-256; {wall:,.0f} /s in one process")
+    print(
+        f"  {name + f', {cores} processes':<36}{cpu_together:>12,.0f} /CPU s   {together:,.0f} /s: {together / wall:.2f} times one "
+        f"(plain SHA-256 in {cores} processes: {gain(lines, cores):.2f} times one)"
+    )
+
+
+def stages(lines: list[bytes], whole: float) -> None:
+    """Print what a segment's hashes cost for each record, beside what ``write`` took (nanoseconds) in all."""
+    bodies, run = lines[: segment.SEGMENT_RECORDS], segment.Run(1, segment.SEGMENT_RECORDS, 0, 0, 1)
+    payload, seed = b"".join(bodies), salts.Seed(0, 0, bytes(16))
+    salted = salts.expand_whole(seed, len(bodies))
+    committed = segment.commitments(bodies, salted)
+    hashes = segment.leaves(0, 0, [run], committed)
+    parts = {
+        "plain SHA-256, to compare": lambda: [sha256(raw).digest() for raw in bodies],
+        "MAC of the group": lambda: frames.chain(bytes(32), frames.NO_MAC, payload),
+        "salts": lambda: salts.expand_whole(seed, len(bodies)),
+        "commitments": lambda: segment.commitments(bodies, salted),
+        "leaves": lambda: segment.leaves(0, 0, [run], committed),
+        "nodes": lambda: segment.chunk_nodes(hashes),
+    }
+    costs = {}
+    for name, part in parts.items():
+        began = time.process_time()
+        for _ in range(20):
+            part()
+        costs[name] = (time.process_time() - began) / 20 / len(bodies) * 1e9
+        print(f"    {name:<34}{costs[name]:>12,.0f} ns a record")
+    _, *rest = costs.values()
+    print(
+        f"    {'append, join, write, sync, compare':<34}{whole - sum(rest):>12,.0f} ns a record: the rest of {whole:,.0f}"
+    )
+
+
 def measure(size: int) -> None:
     lines = [line(n, size) for n in range(EVENTS)]
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
         folder = Path(name)
-        hashed, bare = plain_hash(lines), bare_append(folder, lines)
+        before, bare = plain_hash(lines), bare_append(folder, lines)
         whole, per_cpu, acknowledged, commits = write(folder, lines)
+        hashed = (before + plain_hash(lines)) / 2
         print(f"\n{EVENTS:,} records of {size} bytes, {BATCH} a commit")
         print(f"  plain SHA-256 of the same bytes     {hashed:>12,.0f} /CPU s")
         print(f"  bare append and fdatasync           {bare:>12,.0f} /s")
@@ -116,6 +181,7 @@ def measure(size: int) -> None:
         print(
             f"                                      {per_cpu:>12,.0f} /CPU s   {per_cpu / hashed:.2f} of plain SHA-256"
         )
+        stages(lines, 1e9 / per_cpu)
         print(f"  commit p50 {quantile(commits, 0.5):.1f} ms, p99 {quantile(commits, 0.99):.1f} ms")
         waits, share = paced(folder, lines, 20_000, 3)
         print(
@@ -123,20 +189,8 @@ def measure(size: int) -> None:
         )
         rate = read(folder)
         print(f"  read                                {rate:>12,.0f} /CPU s")
-        for workers in (1, os.cpu_count() or 1):
-            began, used = time.perf_counter(), time.process_time()
-            report = verify_ledger(folder / "ledger", keys=folder / "keys", workers=workers)
-            assert report.ok, report.findings
-            used = time.process_time() - used
-            print(
-                f"  verify, {workers} process(es)              {report.events / (time.perf_counter() - began):>12,.0f} /s"
-            )
-            if workers == 1:
-                per_cpu = report.events / used
-                print(
-                    f"                                      {per_cpu:>12,.0f} /CPU s   {per_cpu / hashed:.2f} of plain SHA-256"
-                )
-        packed(folder, size)
+        verify(folder, "verify", lines)
+        packed(folder, size, lines)
 
 
 def held(folder: Path) -> int:
@@ -152,7 +206,7 @@ def close_volume(folder: Path) -> None:
     orders.carry_out(folder / "ledger", folder / "keys", clock, [order])
 
 
-def packed(folder: Path, size: int) -> None:
+def packed(folder: Path, size: int, lines: list[bytes]) -> None:
     """Pack what was written; print what it takes, what it costs, and how it is read and verified afterwards."""
     before = held(folder)
     close_volume(folder)
@@ -172,13 +226,7 @@ def packed(folder: Path, size: int) -> None:
     reader.close()
     print(f"  one record of a packed volume p50 {quantile(waits, 0.5):.1f} ms, p99 {quantile(waits, 0.99):.1f} ms")
     print(f"  read, packed                        {read(folder):>12,.0f} /CPU s")
-    for workers in (1, os.cpu_count() or 1):
-        began, used = time.perf_counter(), time.process_time()
-        report = verify_ledger(folder / "ledger", keys=folder / "keys", workers=workers)
-        assert report.ok, report.findings
-        rate = report.events / (time.perf_counter() - began)
-        print(f"  verify, packed, {workers} process(es)      {rate:>12,.0f} /s", end="")
-        print(f"   {report.events / (time.process_time() - used):,.0f} /CPU s" if workers == 1 else "")
+    verify(folder, "verify, packed", lines)
 
 
 def pieces(folder: Path) -> int:

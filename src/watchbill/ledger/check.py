@@ -8,7 +8,7 @@ from hashlib import sha256
 from watchbill.core.errors import LedgerError, Place
 from watchbill.ledger import salts, tree
 from watchbill.ledger.deletions import Deletions, missing
-from watchbill.ledger.frames import NO_MAC, Frame, Header, Kind
+from watchbill.ledger.frames import HEADER_SIZE, NO_MAC, Frame, Header, Kind
 from watchbill.ledger.manifest import Manifest, Seal
 from watchbill.ledger.packing import Block, Sealed, digest_is_right
 from watchbill.ledger.pending import source_ranges
@@ -119,7 +119,7 @@ class FrameCheck:
                 f"positions {header.position} to {self.position - 1}, not yet sealed, are not what was written"
             )
         segment.mac = frame.mac
-        group = decode_group(frame.payload, header.records)
+        group = decode_group(frame.data, header.records, HEADER_SIZE, HEADER_SIZE + header.length)
         segment.runs += group.runs
         segment.drops += group.drops
         segment.records += header.records

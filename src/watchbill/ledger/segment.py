@@ -49,17 +49,17 @@ class Drop(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What one commit wrote of a segment. ``ends`` are the offsets in the payload between the records."""
+    """What one commit wrote of a segment. ``ends`` are the offsets in ``data`` between the records."""
 
     runs: list[Run]
     drops: list[Drop]
     ends: list[int]
-    payload: bytes
+    data: bytes
 
     def bodies(self, start: int, end: int) -> list[bytes]:
         """Return the bytes of records [start, end) of the group."""
-        payload = self.payload
-        return [payload[low:high] for low, high in pairwise(self.ends[start : end + 1])]
+        data = self.data
+        return [data[low:high] for low, high in pairwise(self.ends[start : end + 1])]
 
 
 def group_start(runs: Sequence[Run], drops: Sequence[Drop], lengths: Sequence[int]) -> bytes:
@@ -69,21 +69,21 @@ def group_start(runs: Sequence[Run], drops: Sequence[Drop], lengths: Sequence[in
     return b"".join([counts, *(_RUN.pack(*run) for run in runs), lost, struct.pack(f">{len(lengths)}I", *lengths)])
 
 
-def decode_group(payload: bytes, count: int) -> Group:
-    """Read a group's payload. Raises ValueError if it is not one of ``count`` records."""
+def decode_group(data: bytes, count: int, start: int = 0, end: int | None = None) -> Group:
+    """Read a group's payload, which is ``data`` from ``start`` to ``end``. Raises ValueError if it is not one of ``count`` records."""
     try:
-        run_count, lost = _COUNTS.unpack_from(payload)
-        at = _COUNTS.size + run_count * _RUN.size
-        runs = [Run._make(fields) for fields in _RUN.iter_unpack(payload[_COUNTS.size : at])]
-        drops = [Drop(*fields) for fields in json.loads(payload[at : at + lost])] if lost else []
-        lengths = struct.unpack_from(f">{count}I", payload, at + lost)
+        run_count, lost = _COUNTS.unpack_from(data, start)
+        at = start + _COUNTS.size + run_count * _RUN.size
+        runs = [Run._make(fields) for fields in _RUN.iter_unpack(data[start + _COUNTS.size : at])]
+        drops = [Drop(*fields) for fields in json.loads(data[at : at + lost])] if lost else []
+        lengths = struct.unpack_from(f">{count}I", data, at + lost)
     except (struct.error, TypeError, RecursionError) as error:
         raise ValueError(f"the group is malformed: {error}") from error
     first = at + lost + 4 * count
     ends = list(accumulate(lengths, initial=first))
-    if ends[-1] != len(payload) or sum(run.records for run in runs) != count:
+    if ends[-1] != (len(data) if end is None else end) or sum(run.records for run in runs) != count:
         raise ValueError("the group's counts do not fit its size")
-    return Group(runs, drops, ends, payload)
+    return Group(runs, drops, ends, data)
 
 
 def commitments(bodies: Sequence[bytes], salts: Sequence[bytes]) -> list[bytes]:

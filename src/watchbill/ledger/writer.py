@@ -64,7 +64,7 @@ class Writer:
         self._numbers = {(known.name, known.transport): known.number for known in self._sources.facts.values()}
         self._durable = self._position
         self._waiting = 0
-        self._signed_at = self._looked_at = 0
+        self._signed_at = 0
         self._signed_size = -1
         self._incidents = Incidents(shard, path, clock)
         self._behind: OSError | None = None  # why the head or the tail's key on disk lags
@@ -187,20 +187,14 @@ class Writer:
             self._seal(due)
         if too_long and not self._open:
             self._begin_volume("full")
-        if not 0 <= now - self._looked_at < SECOND:
-            self.take_orders()
-            self._take_key()
-            self._looked_at = now
-        if not 0 <= now - self._signed_at < SECOND:
-            self._sign()
-
-    def _take_key(self) -> None:
-        """Enter the key that was left for this shard, if any, and sign with it from here on."""
+        self.take_orders()
         if entry := self._signer.due(self._shard):
             self.enter(entry)
             self._signer.follow(entry)
             self._sign()
             self._signer.done(self._shard)
+        elif not 0 <= now - self._signed_at < SECOND:
+            self._sign()
 
     def take_orders(self) -> None:
         """Enter and sign what was ordered, and close the volume, so that what it names can be deleted. Raises LedgerError."""
