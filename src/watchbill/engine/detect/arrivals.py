@@ -92,6 +92,8 @@ class Arrivals:
         columns = [part.text(field) for field in self.correlation.fields]
         if not columns:
             return part, [self._tag(name, ()) or ""] * len(part)
+        if self.correlation.kind == "value_count" and len(columns) == 1 and all(columns[0]):
+            return part, columns[0]
         found = [self._tag(name, values) for values in zip(*columns, strict=True)]
         tags = [tag for tag in found if tag is not None]
         if len(tags) < len(found):

@@ -56,6 +56,7 @@ class Book:
         #: Whether the one value of the one group-by field is the key of a group.
         self.single = self.holds and not correlation.split and len(correlation.group_by) == 1
         self._waits = correlation.waits
+        self._tagged = correlation.kind != "event_count"
         self._plain: dict[Key, list[Held]] = {}
         self._groups: dict[Key, Group] = {}
         #: What came since the groups were last asked for: to lists that may be near their threshold by now, to lists
@@ -121,17 +122,22 @@ class Book:
 
     def arrivals(self) -> list[Group]:
         """The groups that are to be judged because of what was added since the last call."""
-        arrived, near = self._arrived, {**self._near, **self._heavy}
-        for key in near:
-            helds = self._plain[key]
-            if key in self._heavy or self._may_meet(key, helds):
-                arrived[key] = [*self._plain.pop(key)]
+        arrived, plain = self._arrived, self._plain
+        for key in self._near:
+            if key not in self._heavy and self._may_meet(key, plain[key]):
+                arrived[key] = [*plain.pop(key)]
+        for key in self._heavy:
+            arrived[key] = [*plain.pop(key)]
         self._near, self._heavy, self._arrived = {}, {}, {}
         return [self._group(key, some) for key, some in arrived.items()]
 
     def _may_meet(self, key: Key, helds: Sequence[Held]) -> bool:
+        if len(helds) >= MOST_ENTRIES:
+            return True
+        if self._tagged and len(set(map(_TAG, helds))) < self._enough:
+            return False
         correlation = self.plan.correlation
-        return len(helds) >= MOST_ENTRIES or may_meet(helds, correlation, correlation.tier(self._where(key)[0]))
+        return may_meet(helds, correlation, correlation.tier(self._where(key)[0]))
 
     def _where(self, key: Key) -> Where:
         return (None, key) if isinstance(key, str) else key
@@ -252,7 +258,7 @@ class Book:
             left = [key not in changed for key in keys]
             keys, fresh = list(compress(keys, left)), list(compress(fresh, left))
         if fresh:
-            tags = list(map(_TAG, fresh)) if self.holds and self.plan.correlation.kind != "event_count" else []
+            tags = list(map(_TAG, fresh)) if self.holds and self._tagged else []
             facts = list(map(_FACTS if self.holds else packed, fresh))
             self._journal.add(row, self.name, self.version, keys, tags, facts)
         rows += [self._whole(group) for group in changed.values() if group.entries]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ from watchbill.engine.detect.windows import Entry, sort_key
 from watchbill.sdk.events import Event
 from watchbill.sdk.rules import Detection
 
-_SHARD, _POSITION, _AT = attrgetter("shard"), attrgetter("position"), attrgetter("at")
+_SHARD, _POSITION, _AT = attrgetter("shard"), attrgetter("position"), itemgetter(1)
 #: So many matches are looked at together: few enough that their events stay in the processor's caches meanwhile.
 _AT_ONCE = 500
 _GroupKey = tuple[tuple[str, str], ...]
