@@ -31,7 +31,7 @@ BODIES = {
     "attest_control": {"statement": "I saw it."},
     "change_control": {"owner": "ciso"},
     "export_ledger": {"range": "last 7d"},
-    "begin_export": {"from": "2026-01-01", "controls": ["A.8.15"]},
+    "begin_export": {"from": "2020-01-01", "controls": ["A.8.15"]},
     "add_channel": {"kind": "webhook", "name": "Other", "config": {"url": "https://hooks.example.com/x"}},
     "change_channel": {"enabled": False},
     "set_policy": {"days": 365, "source": "web-*"},

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from watchbill.core.clock import SECOND, SystemClock
+from watchbill.core.clock import SECOND
 from watchbill.core.errors import ConflictError, NotFoundError
 from watchbill.flows import exports as flow
+from watchbill.flows.export import held
 from watchbill.flows.exports import Exports
-from watchbill.ledger import verify_bundle
+from watchbill.ledger import standalone, verify_bundle
+from watchbill.ledger.keys import fingerprint, open_root_public
+
+EVER = 1 << 62
 
 
 @pytest.fixture
@@ -19,7 +26,7 @@ def made(place, story):
     place.receive(*story.lines[:300])
     place.clock.advance(2 * SECOND)
     place.judge()
-    return Exports(place.data)
+    return Exports(place.data, place.clock)
 
 
 @pytest.fixture
@@ -40,7 +47,7 @@ def slow(monkeypatch):
 
 
 def ask(made: Exports) -> str:
-    return made.begin("ana@example.com", 0, SystemClock().now() + 10_000 * 86_400 * SECOND).id
+    return made.begin("ana@example.com", 0, EVER).id
 
 
 def test_one_is_made_after_the_other(made):
@@ -55,6 +62,31 @@ def test_one_is_made_after_the_other(made):
         assert size == path.stat().st_size
         assert name.endswith(".zip")
         assert verify_bundle(path).ok
+
+
+def test_an_auditor_checks_it_with_one_file_alone(made, tmp_path):
+    """The verifier as one file, in a Python that sees no package of ours: fingerprint and earlier checkpoint hold."""
+    shard = made._data.ledger / "shard-0000"
+    note = (shard / "log" / "checkpoint").read_text()
+    one = made.begin("ana@example.com", 0, EVER, held=held([note])).id
+    assert made.wait(one, 60).state == "ready"
+    (tmp_path / "verify.py").write_text(standalone.source())
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held" / "kept").write_text(note)
+    root = fingerprint(open_root_public(made._data.keys).key)
+    command = [
+        sys.executable,
+        "-I",
+        tmp_path / "verify.py",
+        made._path(one),
+        "--root-fpr",
+        root,
+        "--anchors",
+        tmp_path / "held",
+    ]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["complete"], report["shards"][0]["held"][0]["by"]) == (0, True, "kept"), done.stderr
 
 
 def test_who_waits_may_leave(made, slow):
@@ -106,5 +138,5 @@ def test_a_day_later_it_is_gone(made, monkeypatch):
     assert made.all() == ()
     assert list(made._folder.iterdir()) == []
     (made._folder / "left.zip").write_bytes(b"x")
-    Exports(made._data)
+    Exports(made._data, made._clock)
     assert list(made._folder.iterdir()) == []

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from watchbill.core.clock import DAY, SystemClock
+from watchbill.core.clock import DAY, Clock, SystemClock
 from watchbill.core.errors import ConflictError, NotFoundError, WatchbillError
 from watchbill.core.paths import DataDir
 from watchbill.core.times import rfc3339
@@ -81,8 +81,8 @@ class _Job:
 class Exports:
     """The exports of one installation."""
 
-    def __init__(self, data: DataDir) -> None:
-        self._data = data
+    def __init__(self, data: DataDir, clock: Clock) -> None:
+        self._data, self._clock = data, clock
         self._folder = data.run / "exports"
         shutil.rmtree(self._folder, ignore_errors=True)  # what a process before this one left
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ class Exports:
 
         Raises NotFoundError for an unknown control, ConflictError when as many as can be kept wait to be made.
         """
-        now = SystemClock().now()
+        now = self._clock.now()
         end = min(end, now + 1)
         extra = companions(named, end)
         export = Export(
@@ -116,7 +116,7 @@ class Exports:
     def all(self) -> tuple[Export, ...]:
         """Newest first."""
         with self._lock:
-            self._tidy(SystemClock().now())
+            self._tidy(self._clock.now())
             return tuple(job.export for job in reversed(self._jobs.values()))
 
     def one(self, export_id: str) -> Export:
@@ -152,7 +152,7 @@ class Exports:
         except OSError:
             raise _unknown(export_id) from None
         try:
-            record_export(by, name, export.start, export.end, export.controls, SystemClock().now())
+            record_export(by, name, export.start, export.end, export.controls, self._clock.now())
         except BaseException:
             file.close()
             raise
@@ -166,7 +166,7 @@ class Exports:
 
     def _job(self, export_id: str) -> _Job:
         with self._lock:
-            self._tidy(SystemClock().now())
+            self._tidy(self._clock.now())
             job = self._jobs.get(export_id)
         if job is None:
             raise _unknown(export_id)
@@ -238,7 +238,7 @@ def _unknown(export_id: str) -> NotFoundError:
 
 @cache
 def _exports(root: Path) -> Exports:
-    return Exports(DataDir(root))
+    return Exports(DataDir(root), SystemClock())
 
 
 def exports() -> Exports:
