@@ -9,6 +9,7 @@ import random
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -145,7 +146,7 @@ def stages(lines: list[bytes], whole: float) -> None:
     salted = salts.expand_whole(seed, len(bodies))
     committed = segment.commitments(bodies, salted)
     hashes = segment.leaves(0, 0, [run], committed)
-    parts = {
+    parts: dict[str, Callable[[], object]] = {
         "plain SHA-256, to compare": lambda: [sha256(raw).digest() for raw in bodies],
         "MAC of the group": lambda: frames.chain(bytes(32), frames.NO_MAC, payload),
         "salts": lambda: salts.expand_whole(seed, len(bodies)),
