@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from watchbill.content.windows.shapes import FORMS
+from watchbill.engine.detect import plan
 from watchbill.engine.detect.jsonmatch import JsonMatcher
 from watchbill.engine.detect.match import Matcher
 from watchbill.engine.detect.rules import load_rules, parse_rules
@@ -16,7 +17,8 @@ from watchbill.sdk.shapes import Derived, Kind, Shape
 RULE = "title: {0}\nname: {0}\nlogsource: {{product: {1}}}\ndetection: {{s: {2}, t: {3}, condition: {4}}}\n"
 SEARCHES = (
     "{a: x}", "{a: null}", "{a|exists: true}", "{a.b: x}", "{a.b.c: [x, 1]}", "{b: 1}", "{b|contains: '1'}", "{made: xx}",
-    "{made|exists: false}", "{a|fieldref: b}", "[x]", "[keyword, 'k y']", "{c|re: '^x'}", "{kind: one}", "{a|gt: 0}",
+    "{made|exists: false}", "{a|fieldref: b}", "{a|startswith: 'kéy/'}", "{c|endswith: '/word'}", "{b|contains: '\\nk{'}",
+    "{a|cased: ['x', 'KeyWord']}", "{b: 'tru'}", "{c|contains: ['ull', 'rue']}", "{a|re: 'k.*wo+rd'}", "{c|contains: '\\\\x'}", "[x]", "[keyword, 'k y']", "{c|re: '^x'}", "{kind: one}", "{a|gt: 0}",
 )  # fmt: skip
 
 
@@ -37,7 +39,30 @@ SHAPES = {
     "raw": Shape(("k", "n.m"), kind_of, roots=("deep",)),
 }
 scalars = st.sampled_from(
-    ["x", "X", "xx", "", "keyword", "\u212aeyword", 'a "keyword" \\u', 1, 1.0, True, None, 10**30, -0.5]
+    [
+        "x",
+        "X",
+        "xx",
+        "",
+        "keyword",
+        "\u212aeyword",
+        'a "keyword" \\u',
+        1,
+        1.0,
+        True,
+        None,
+        10**30,
+        -0.5,
+        "kéy/word",
+        "\nk{",
+        "\\nk{",
+        "\\\\x",
+        "\\x",
+        "true",
+        "KeyWord",
+        "\u017f",
+        "a\\/word",
+    ]
 )
 values = st.recursive(
     scalars,
@@ -84,23 +109,33 @@ def rules():
         for one in range(len(SEARCHES))
         for two in range(len(SEARCHES))
         for place, condition in enumerate(conditions)
-        if (one * 3 + two) % 11 == place
+        if (one * 3 + two) % 17 == place
     ]
     ruleset = parse_rules("---\n".join(texts))
     assert not ruleset.problems
     return ruleset.rules
 
 
+def spelled(record, way):
+    """The record as different programs write it: escapes for what is not ASCII, for slashes, for letters."""
+    text = json.dumps(record, ensure_ascii=way % 2 == 0, indent=1 if way == 2 else None)
+    if way == 3:
+        text = text.replace("/", "\\/").replace("k", "\\u006b").replace("w", "\\u0077")
+    return text.encode()
+
+
+@pytest.mark.parametrize("learns", [(2, 5), plan._CHOSEN_AT], ids=["learns", "guesses"])
 @pytest.mark.parametrize("name", SHAPES)
-def test_random_records_are_judged_as_by_the_plain_reading(rules, name):
+def test_random_records_are_judged_as_by_the_plain_reading(rules, name, learns, monkeypatch):
     """Whatever nesting, repetition and type of value; what is of another shape is handed back."""
+    monkeypatch.setattr(plan, "_CHOSEN_AT", learns)
     shape = SHAPES[name]
     matcher = JsonMatcher(rules, shape)
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(records, min_size=1, max_size=12))
     def agree(batch):
-        raws = [json.dumps(record, ensure_ascii=at % 2 == 0).encode() for at, record in enumerate(batch)]
+        raws = [spelled(record, at % 4) for at, record in enumerate(batch)]
         judged = matcher.match([*raws, b'{"k": "one", "a": "x"', b"[1]"])
         expected, others = plainly(rules, shape, [*raws, b"{", b"[1]"])
         assert set(judged.matches) == expected
@@ -108,6 +143,26 @@ def test_random_records_are_judged_as_by_the_plain_reading(rules, name):
         assert [match.at for match in judged.matches] == sorted(match.at for match in judged.matches)
 
     agree()
+
+
+def test_fields_of_many_parts_are_found_wherever_they_stand():
+    """Below objects, below lists of objects, and under keys that have dots themselves."""
+    search = "{a.b.items.c.items.d|endswith: /0, a.d: null}"
+    rules = parse_rules(RULE.format("deep", "p", search, "{z: 1}", "s")).rules
+    records = [
+        {"a": {"b": {"items": [{"c": {"items": [{"d": "0.0.0.0/0"}]}}]}}},
+        {"a": {"b": {"items": {"c": {"items": {"d": "0.0.0.0/0"}}}}}},
+        {"a": {"b": [{"items": {"c": {"items": {"d": "192.0.2.0/24"}}}}]}},
+        {"a.b": {"items.c": {"items": {"d": "0.0.0.0/0"}}}},
+        {"a.b.items.c.items.d": "0.0.0.0/0"},
+        {"a": {"d": 1}},
+    ]
+    raws = [json.dumps({"k": "one", "n": 1, **record}).encode() for record in records]
+    for name in ("itself", "raw"):
+        judged = JsonMatcher(rules, SHAPES[name]).match(raws)
+        expected, others = plainly(rules, SHAPES[name], raws)
+        assert (set(judged.matches), judged.others) == (expected, others)
+    assert {at for _, at in plainly(rules, SHAPES["itself"], raws)[0]} == {0, 1, 3, 4}
 
 
 def test_hostile_records_cost_nothing_and_are_handed_back_or_judged(rules):

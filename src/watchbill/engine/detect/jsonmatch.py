@@ -312,9 +312,9 @@ class _Reading:
     def _paths(self, name: str) -> list[Path]:
         """All places of a native field: in each root, and under keys with dots where its name has dots."""
         parts = name.split(".")
-        if self.shape.text:  # the name itself, and whatever may hold the rest of it
+        if _by_parts(self.shape, name):  # the name itself, and whatever may hold the rest of it
             return [(*root, ".".join(parts[:count])) for root in self._roots for count in range(len(parts), 0, -1)]
-        dots = range(1, len(parts)) if len(parts) <= _MAX_DOTS else range(0)
+        dots = range(1, len(parts))
         found = []
         for root in self._roots:
             for count in range(len(dots), -1, -1):
@@ -364,7 +364,7 @@ class _JsonColumns(dict[Column, Any]):
             more = self._found[path]
             if more.count(MISSING) == len(more):
                 continue
-            more = self._checked(more, part=bool(self._reading.shape.text) and path[-1] != name)
+            more = self._checked(more, part=_by_parts(self._reading.shape, name) and path[-1] != name)
             if "." in name:  # under two names at once, of which the last in the record counts
                 pairs = enumerate(zip(values, more, strict=True))
                 self.refused.update(at for at, (one, other) in pairs if one is not MISSING and other is not MISSING)
@@ -438,6 +438,13 @@ class _Messages(Sequence[str]):
                 text = ""
             self._known[at] = text
         return text
+
+
+def _by_parts(shape: Shape, name: str) -> bool:
+    """Whether a field has too many places: then only what may hold it is read, and where that is there, the record is
+    read plainly.
+    """
+    return bool(shape.text) or name.count(".") >= _MAX_DOTS
 
 
 def _constant_atoms(kind: Kind) -> Callable[[Atom], bool | None]:
