@@ -159,10 +159,8 @@ def _offers(atom: Atom) -> list[Group]:
 def _runs(predicate: Predicate) -> list[bytes]:
     """What stands in the record where a literal does; with a quote where the value begins or ends with it."""
     text = predicate.argument.lower()
-    # What could be the text of true or false has no quotes.
-    bare = any(word.startswith(text) or word.endswith(text) for word in ("true", "false"))
-    starts = predicate.kind in {"startswith", "equals"} and not bare
-    ends = predicate.kind in {"endswith", "equals"} and not bare
+    starts = predicate.kind in {"startswith", "equals"}
+    ends = predicate.kind in {"endswith", "equals"}
     found = []
     for match in _RUN.finditer(text):
         run = match[0]
