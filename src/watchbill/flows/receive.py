@@ -184,7 +184,9 @@ class _Receivers:
         checkpoints = TileReader(shard_path(self._data.ledger, SHARD) / "log")
         where = push.host, push.port
         bounds = {"limit": self._limit, "max_body": push.max_body}
-        return [Push(self._sink, self._origins, where, tokens, checkpoints, tls=tls, positions=self._positions, **bounds)]
+        return [
+            Push(self._sink, self._origins, where, tokens, checkpoints, tls=tls, positions=self._positions, **bounds)
+        ]
 
     async def start(self) -> None:
         self._sink.start()
