@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import chain
 
 from watchbill.engine.detect.conditions import Expression
@@ -67,11 +68,11 @@ class Gate:
 
     @property
     def passing(self) -> float:
-        """In about which share of the records some rule may match, the open ones aside."""
-        return self._plan.share_of(self._literals)
+        """In about which share of the records some rule may match, the open ones aside; 0 before any were counted."""
+        return self._plan.share_of(self._literals) if self._plan.has_learned else 0.0
 
     def share(self, atom: Atom) -> float | None:
-        """At most in which share of the records an atom holds; None when that is not known."""
+        """About in which share of the records an atom may hold; None when that is not known."""
         return self._plan.share(atom)
 
     def learn(self, raws: Sequence[bytes]) -> bool:
@@ -142,6 +143,7 @@ def _guess(literal: bytes) -> float:
     return 0.3 if len(literal) < 4 else 0.04 if len(literal) < 7 else 0.01
 
 
+@lru_cache(maxsize=65_536)  # kinds have rules in common
 def _offers(atom: Atom) -> list[Group]:
     """Groups of literals, of each of which one must stand in the bytes of a record for the atom to hold."""
     predicate = atom.predicate

@@ -43,7 +43,7 @@ _UNMET = Met()
 class Plan(Generic[Literal]):
     """The literals that are looked for, for rules with these expressions.
 
-    ``offers`` are for each atom groups of literals, of each of which one is there whenever the atom holds; ``guess`` is
+    ``offers`` are for each atom groups (at least one) of literals, of each of which one is there whenever the atom holds; ``guess`` is
     the share of events with a literal while none were counted. ``chosen`` has for each rule its group, None if open.
     """
 
@@ -80,8 +80,9 @@ class Plan(Generic[Literal]):
         self._choose()
 
     def share(self, atom: Atom) -> float | None:
-        """At most in which share of the events an atom holds; None when that is not known."""
-        return min(map(self.share_of, self._offers.get(atom, ())), default=None)
+        """About in which share of the events an atom may hold; None when that is not known."""
+        best = self._best.get(atom)
+        return None if best is None else best[0]
 
     def share_of(self, group: Iterable[Literal]) -> float:
         """In which share of the events any of the literals stands."""
@@ -96,7 +97,9 @@ class Plan(Generic[Literal]):
         return size <= min(_FAST_BYTES, self.seen * _FAST_BYTES_AN_EVENT)
 
     def _choose(self) -> None:
-        found = [cheapest(expression, self._offer) for expression in self._expressions]
+        prices = {literal: self._price(literal) for literal in self.literals}
+        self._best = {atom: _cheapest_group(groups, prices) for atom, groups in self._offers.items()}
+        found = [cheapest(expression, self._best.get) for expression in self._expressions]
         self.chosen = [
             None if one is None or self.share_of(one[1]) > _MOST else tuple(dict.fromkeys(one[1])) for one in found
         ]
@@ -104,13 +107,17 @@ class Plan(Generic[Literal]):
         self._due = _CHOSEN_AT[self._rounds] if self._rounds < len(_CHOSEN_AT) else self.seen + _PAUSE
         self._rounds += 1
 
-    def _offer(self, atom: Atom) -> tuple[float, list[Literal]] | None:
-        groups = self._offers.get(atom, ())
-        return min(((sum(map(self._price, group)), list(group)) for group in groups), key=_price, default=None)
-
     def _price(self, literal: Literal) -> float:
         met, guess = self._met.get(literal, _UNMET), self._guess(literal)
         return (_ASK * (met.events.bit_count() + guess) + _HIT * (met.hits + guess)) / (self._known + 1)
+
+
+def _cheapest_group(
+    groups: Sequence[tuple[Literal, ...]], prices: Mapping[Literal, float]
+) -> tuple[float, list[Literal]]:
+    if len(groups) == 1 and len(groups[0]) == 1:  # as most have
+        return prices[groups[0][0]], [*groups[0]]
+    return min(((sum(map(prices.__getitem__, group)), [*group]) for group in groups), key=_price)
 
 
 def cheapest(
@@ -137,12 +144,16 @@ def _price(part: tuple[float, list[Any]]) -> float:
     return part[0]
 
 
-def atoms_of(expression: Expression | None) -> Iterable[Atom]:
+def atoms_of(expression: Expression | None) -> list[Atom]:
     """All atoms of an expression, in order of appearance."""
-    if isinstance(expression, Atom):
-        yield expression
-    elif isinstance(expression, Not):
-        yield from atoms_of(expression.item)
-    elif expression is not None:
-        for item in expression.items:
-            yield from atoms_of(item)
+    found: list[Atom] = []
+    left = [expression]
+    while left:
+        one = left.pop()
+        if isinstance(one, Atom):
+            found.append(one)
+        elif isinstance(one, Not):
+            left.append(one.item)
+        elif one is not None:
+            left += one.items[::-1]
+    return found

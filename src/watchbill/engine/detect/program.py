@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain, islice
 
 from watchbill.engine.detect.conditions import Expression
@@ -82,6 +83,7 @@ def _offers_of(expressions: Sequence[Expression]) -> dict[Atom, list[tuple[Atom,
     return {atom: groups for atom in atoms if (groups := _offers(atom))}
 
 
+@lru_cache(maxsize=65_536)  # kinds have rules in common
 def _offers(atom: Atom) -> list[tuple[Atom, ...]]:
     """Groups of atoms that are looked up, of each of which one holds whenever the atom does."""
     predicate = atom.predicate
