@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ import yaml
 from benchmarks import detect
 from watchbill.content.windows import channels
 
-RECORDS = 30_000
+RECORDS = 60_000
 TOLD = 8
 
 
@@ -117,9 +118,10 @@ def main(arguments: Sequence[str] = ()) -> None:
             ("process creations", creations, rules / "process_creation"),
         ):
             file, one = Path(folder) / "records.jsonl", Path(folder) / "one.jsonl"
-            file.write_bytes(b"\n".join(raws[: asked.records]) + b"\n")
-            one.write_bytes(raws[0] + b"\n")
-            compare(title, peers(asked.rsigma, Path(folder)), chosen, file, one, raws[: asked.records])
+            records = list(islice(raws(), asked.records))
+            file.write_bytes(b"\n".join(records) + b"\n")
+            one.write_bytes(records[0] + b"\n")
+            compare(title, peers(asked.rsigma, Path(folder)), chosen, file, one, records)
 
 
 def compare(title: str, found: list[Peer], rules: Path, file: Path, one: Path, raws: Sequence[bytes]) -> None:
