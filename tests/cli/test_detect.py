@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from watchbill.cli.root import watchbill
+from watchbill.engine.offline.text import CHUNK
 
 RULE = """
 title: A service was installed
@@ -106,7 +107,7 @@ def test_who_interrupts_it_is_told_what_was_found_and_that_it_is_not_all(detect,
         [*arguments, "--json"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:
         found = (tmp_path / "log.json").read_bytes()
-        running.stdin.write(found.ljust(1 << 20, b"\n"))  # as much as it reads at once
+        running.stdin.write(found.ljust(CHUNK, b"\n"))  # as much as it reads at once
         running.stdin.flush()
         assert json.loads(running.stdout.readline())["title"] == "A service was installed"
         while Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
