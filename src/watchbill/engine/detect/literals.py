@@ -18,7 +18,7 @@ else:
     HAS_HYPERSCAN = True
 
 #: The fast form of the automaton takes some two microseconds a byte to build, and two hundred bytes of memory.
-_FAST_BYTES = 1 << 18
+FAST_BYTES = 1 << 18
 
 _WITH_BREAK = (1).__add__
 _END = itemgetter(1)
@@ -78,7 +78,7 @@ def _hyperscan(literals: Sequence[bytes]) -> Scan:
 
 
 def _ahocorasick(literals: Sequence[bytes], *, quick: bool) -> Scan:
-    fast = not quick and sum(map(len, literals)) <= _FAST_BYTES
+    fast = not quick and sum(map(len, literals)) <= FAST_BYTES
     automaton = BytesAhoCorasick(literals, implementation=Implementation.DFA if fast else Implementation.ContiguousNFA)
     return lambda data: [
         (number, end) for number, _, end in automaton.find_matches_as_indexes(data.lower(), overlapping=True)

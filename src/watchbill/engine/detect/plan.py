@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from watchbill.engine.detect.conditions import And, Expression, Not
+from watchbill.engine.detect.literals import FAST_BYTES
 from watchbill.engine.detect.predicates import Atom
 
 #: Literals are chosen anew once so many events were seen, by at most so many of them; then now and then.
@@ -22,7 +23,7 @@ _MOST = 0.4
 #: Costs in about microseconds: of asking an event for a rule, and of a literal that is met.
 _ASK, _HIT = 1.0, 0.4
 #: The fast form of an automaton takes some two microseconds a byte to build, and saves some forty an event.
-_FAST_BYTES_AN_EVENT, _FAST_BYTES = 20, 1 << 20
+_FAST_BYTES_AN_EVENT = 20
 
 LITERAL = {"equals", "startswith", "endswith", "contains", "guard"}
 
@@ -94,7 +95,7 @@ class Plan(Generic[Literal]):
 
     def is_worth_a_fast_automaton(self, size: int) -> bool:
         """Whether an automaton of so many bytes is to be built in its fast form."""
-        return size <= min(_FAST_BYTES, self.seen * _FAST_BYTES_AN_EVENT)
+        return size <= min(FAST_BYTES, self.seen * _FAST_BYTES_AN_EVENT)
 
     def _choose(self) -> None:
         prices = {literal: self._price(literal) for literal in self.literals}
