@@ -117,6 +117,22 @@ def test_an_alert_is_resolved_on_its_page(page):
     expect(page.locator(".trail")).to_contain_text("A planned account.")
 
 
+def test_a_record_opened_before_the_scripts_came_is_shown_nonetheless(page):
+    """On a slow line people click what they see: the toggle that nobody heard is made good once htmx listens."""
+    page.goto("/alerts?status=any")
+    where = page.locator("a[data-open]", has_text="A new account was created").get_attribute("href")
+    held = []
+    page.route("**/*htmx*.js*", lambda route: held.append(route))
+    page.goto(where, wait_until="commit")
+    page.locator(".events summary").first.click()
+    expect(page.locator(".events details").first).to_have_attribute("open", "")
+    page.wait_for_timeout(200)  # its toggle has gone by
+    for route in held:
+        route.continue_()
+    expect(page.locator(".events .slot").first).to_contain_text("In the ledger: shard 0, position")
+    assert held
+
+
 def test_the_ledger_is_verified_while_one_looks_on(page):
     """Verify now: the page shows progress and then the verdict, without reload."""
     page.goto("/ledger")

@@ -198,6 +198,9 @@
 
   // On a small screen the filters start folded; without this script they are simply open.
   if (matchMedia("(max-width: 68rem)").matches) $$("[data-fold]").forEach((part) => part.removeAttribute("open"));
+  // Opened before htmx was there, by a quick hand or by the browser going back: its toggle went by unheard.
+  document.addEventListener("htmx:load", (event) => $$("details[open][hx-trigger~=toggle]", event.target).forEach((part) => window.htmx.trigger(part, "toggle")));
+  document.addEventListener("htmx:sendError", () => toast("The server could not be reached. Load the page again."));
   document.addEventListener("htmx:afterSettle", (event) => tell(event.target));
   document.addEventListener("htmx:responseError", () => toast("The server could not answer that. Load the page again."));
   if (location.hash === "#resolve") { const field = $("[data-resolve]"); field?.closest("details")?.setAttribute("open", ""); field?.focus(); }
