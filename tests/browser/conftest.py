@@ -66,7 +66,7 @@ def chromium():
     A module's and not the session's: while it is open an event loop runs in this process, which other tests must not
     meet.
     """
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
@@ -74,6 +74,7 @@ def chromium():
         if os.environ.get("CI"):
             pytest.fail(told)
         pytest.skip(told)
+    expect.set_options(timeout=30_000)  # a bound and no wait: the machine may be at other work
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield browser
@@ -146,7 +147,7 @@ def page(chromium, server, signed_in):
     context = chromium.new_context(
         base_url=server.url, storage_state=signed_in, viewport={"width": 1440, "height": 900}
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     found, complaints = context.new_page(), []
     found.on("pageerror", lambda error: complaints.append(str(error)))
     found.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)

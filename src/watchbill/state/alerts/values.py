@@ -291,3 +291,8 @@ class Pulse(msgspec.Struct, frozen=True):
 
     history: int
     detections: int
+
+    @property
+    def mark(self) -> int:
+        """One number for both: what a page was made at, and what it is told there is now."""
+        return self.history + self.detections

@@ -40,11 +40,12 @@ def listing(request: HttpRequest) -> HttpResponse:
     if form in {"csv", "json"}:
         rows = ({name: getattr(row, name) for name in _COLUMNS} for row in _all(wanted))
         return as_csv(request, "alerts", _COLUMNS, rows) if form == "csv" else as_json_lines(request, "alerts", rows)
+    mark = queries.pulse().mark  # before the rows: what changes meanwhile is told once more, never missed
     found = queries.alerts(wanted)
     end = now()
     sparks = queries.activity([row.id for row in found.items], end - DAY, end)
     context: dict[str, Any] = {
-        "page": found, "rows": [(row, sparks[row.id]) for row in found.items], "wanted": wanted, "dispositions": tuple(Disposition)}  # fmt: skip
+        "page": found, "rows": [(row, sparks[row.id]) for row in found.items], "wanted": wanted, "mark": mark, "dispositions": tuple(Disposition)}  # fmt: skip
     if request.headers.get("HX-Target") == "rows":
         return render(request, "alerts/rows.html", context)
     return render(
@@ -56,6 +57,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 @needs("alerts.read")
 def detail(request: HttpRequest, alert_id: str) -> HttpResponse:
+    mark = queries.pulse().mark
     found = queries.alert(alert_id)
     row = found.row
     info = installation.ruleset().infos.get(row.rule)
@@ -76,6 +78,7 @@ def detail(request: HttpRequest, alert_id: str) -> HttpResponse:
         "alerts/detail.html",
         {
             "alert": found,
+            "mark": mark,
             "row": row,
             "rule": info,
             "sentence": sentence(found),

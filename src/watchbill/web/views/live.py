@@ -77,8 +77,7 @@ def _ask() -> State:
     from django.db import close_old_connections
 
     close_old_connections()
-    pulse = queries.pulse()
-    return State(pulse.history + pulse.detections, sum(queries.counts().unresolved.values()))
+    return State(queries.pulse().mark, sum(queries.counts().unresolved.values()))
 
 
 _pollers: dict[int, Poller] = {}

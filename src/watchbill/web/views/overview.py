@@ -31,6 +31,7 @@ STATE_ORDER = (
 @needs("alerts.read")
 def overview(request: HttpRequest) -> HttpResponse:
     at = now()
+    mark = alerts.pulse().mark
     end = at - at % HOUR + HOUR
     span, bars = _bars(request.GET.get("span", ""), end)
     counts = alerts.counts()
@@ -40,6 +41,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         request,
         "overview.html",
         {
+            "mark": mark,
             "span": span,
             "spans": tuple(SPANS),
             "worst": alerts.alerts(AlertFilter(size=8, status=UNRESOLVED)),

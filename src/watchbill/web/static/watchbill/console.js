@@ -165,24 +165,21 @@
   // Live: the server says what changed, the page decides what that means for it.
   const live = document.body.dataset.live;
   if (live && window.EventSource) {
-    let mark = null;
+    let shown = $("[data-mark]")?.dataset.mark;  // what the page was made at
+    let now = null;
     let asking = false;
-    const stream = new EventSource(live);
-    stream.addEventListener("alerts", async (event) => {
-      const now = JSON.parse(event.data);
-      $$("[data-count=unresolved]").forEach((place) => { place.textContent = now.unresolved || ""; });
-      const first = mark === null;
-      const changed = mark !== now.mark;
-      mark = now.mark;
+    const refresh = async () => {
+      if (asking || String(now.mark) === shown) return;
+      shown = String(now.mark);
       const stale = $("[data-live-page]");
-      if (!first && changed && stale) stale.hidden = false;
-      if (first || !changed || asking || !$("#rows[data-live-rows]")) return;
+      if (stale) stale.hidden = false;
+      if (!$("#rows[data-live-rows]")) return;
       asking = true;
-      const next = await fetchRows();
+      const next = await fetchRows().catch(() => null);
       asking = false;
-      if (!next) return;
-      const shown = new Set(rows().map((row) => row.dataset.row));
-      const news = $$("tr[data-row]", next).filter((row) => !shown.has(row.dataset.row)).length;
+      if (!next) { shown = null; return; }  // asked again with the next word of the server
+      const here = new Set(rows().map((row) => row.dataset.row));
+      const news = $$("tr[data-row]", next).filter((row) => !here.has(row.dataset.row)).length;
       // Rows that somebody is at work on do not move under their hands: then it says how many wait.
       const busy = picks().length || current() || window.scrollY > 300;
       const waiting = $("#waiting");
@@ -191,9 +188,17 @@
         waiting.hidden = false;
       } else await swap(next);
       if (news) say(`${news} new alerts, ${now.unresolved} unresolved`);
+      await refresh();  // what changed while this was fetched
+    };
+    const stream = new EventSource(live);
+    stream.addEventListener("alerts", (event) => {
+      now = JSON.parse(event.data);
+      $$("[data-count=unresolved]").forEach((place) => { place.textContent = now.unresolved || ""; });
+      refresh();
     });
     stream.addEventListener("signed-out", () => { stream.close(); location.reload(); });
     window.addEventListener("pagehide", () => stream.close());
+    window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   }
 
   // On a small screen the filters start folded; without this script they are simply open.
