@@ -42,6 +42,15 @@ CONTRAST = """() => {
 }"""
 
 
+def hold(held):
+    """What keeps a request until the test lets it go on."""
+
+    def keep(route):
+        held.append(route)
+
+    return keep
+
+
 def test_the_list_is_walked_by_keyboard(page):
     """j and k move, enter opens, / searches, ? tells, g c goes to the controls."""
     page.goto("/alerts")
@@ -90,7 +99,7 @@ def test_a_new_alert_appears_without_reload(page, server):
 def test_what_changed_between_the_page_and_its_stream_is_shown(page, server):
     """The page knows how far it goes: what came before the stream was open is not missed."""
     held = []
-    page.route("**/live", lambda route: held.append(route))
+    page.route("**/live", hold(held))
     server.attack()
     page.goto("/alerts?q=192.0.2.200&status=any")
     before = page.locator("tr[data-row]").first.get_attribute("data-version")
@@ -136,7 +145,7 @@ def test_a_record_opened_before_the_scripts_came_is_shown_nonetheless(page):
     page.goto("/alerts?status=any")
     where = page.locator("a[data-open]", has_text="A new account was created").get_attribute("href")
     held = []
-    page.route("**/*htmx*.js*", lambda route: held.append(route))
+    page.route("**/*htmx*.js*", hold(held))
     page.goto(where, wait_until="commit")
     page.locator(".events summary").first.click()
     expect(page.locator(".events details").first).to_have_attribute("open", "")
