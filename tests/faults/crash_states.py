@@ -14,11 +14,13 @@ A write that the program saw fail keeps nothing certain. After an fsync that fai
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -253,31 +255,45 @@ class State(NamedTuple):
     files: dict[bytes, bytes | None]
     acknowledged: int
     story: str
+    digest: bytes  # of the files alone: of two states with one digest, more had been acknowledged before the later
 
 
 def states(disk: Disk, log: Path, chance: random.Random, each: int) -> Iterator[State]:
-    """Up to ``each`` states for every moment of a recording at which the disk changed; no state comes twice."""
-    seen: set[int] = set()
+    """Up to ``each`` states for every moment of a recording at which the disk changed; none that an earlier one holds."""
+    seen: dict[bytes, int] = {}
     for moment, changed in enumerate(disk.play(log)):
         for number in range(each if changed else 0):
             style = STYLES[number % len(STYLES)]
             files = disk.state(chance, style)
-            if (key := hash((tuple(sorted(files.items())), disk.acknowledged))) not in seen:
-                seen.add(key)
-                yield State(files, disk.acknowledged, f"crash after call {moment}, kept: {style}")
+            digest = _digest(files)
+            if seen.get(digest, -1) < disk.acknowledged:
+                seen[digest] = disk.acknowledged
+                yield State(files, disk.acknowledged, f"crash after call {moment}, kept: {style}", digest)
+
+
+def _digest(files: dict[bytes, bytes | None]) -> bytes:
+    whole = blake2b(digest_size=16)
+    for path, content in sorted(files.items()):
+        size = -1 if content is None else len(content)
+        whole.update(b"%d %d %b" % (len(path), size, path))
+        whole.update(content or b"")
+    return whole.digest()
 
 
 def build(state: State, folder: Path) -> None:
     """Make the files of a state in a folder, which is emptied first."""
     clear(folder)
-    root = bytes(folder)
+    root = bytes(folder) + b"/"
     for path in sorted(state.files):
         content = state.files[path]
-        where = Path((root + b"/" + path).decode())
         if content is not None:
-            where.write_bytes(content)
+            fd = os.open(root + path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            written = os.write(fd, content)
+            os.close(fd)
+            if written < len(content):
+                raise OSError(f"there is no room to make the states in: {folder}")
         elif path:
-            where.mkdir(mode=0o700)
+            Path((root + path).decode()).mkdir(mode=0o700)
 
 
 def clear(folder: Path) -> None:

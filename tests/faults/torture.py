@@ -17,10 +17,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from block_device import power_cuts
 from crash_states import State, build
@@ -42,7 +43,9 @@ PROCESS_KILLS = 40
 #: States that one recording gives at each of its moments.
 EACH = 40
 MEMORY_LIMIT = 512 << 20
+MOST_UNDER_WAY = 256
 STOP = threading.Event()
+Task, Found = TypeVar("Task"), TypeVar("Found")
 
 
 class Figures(NamedTuple):
@@ -51,6 +54,16 @@ class Figures(NamedTuple):
     done: int
     failures: list[str]
     facts: dict[str, object]
+
+
+class Extent(NamedTuple):
+    """How much is to be done: a share of the full numbers, by so many processes at once."""
+
+    scale: float
+    processes: int
+
+    def of(self, full: int) -> int:
+        return max(1, int(full * self.scale))
 
 
 class Bar:
@@ -69,7 +82,7 @@ class Bar:
 
     def _tell(self) -> None:
         now = time.monotonic()
-        if now - self._told < (0.2 if sys.stderr.isatty() else 30) and self._done < self._total:
+        if now - self._told < (0.2 if sys.stderr.isatty() else 30) and self._done != self._total:
             return
         self._told = now
         share = min(1.0, self._done / max(1, self._total))
@@ -79,22 +92,21 @@ class Bar:
         print(f"\r{text}" if sys.stderr.isatty() else text, end=end, file=sys.stderr, flush=True)
 
 
-def _states(total: int) -> Iterator[tuple[int, State, str]]:
-    """Crash states of all scenarios, seed after seed, until there are enough."""
-    count = 0
+def _states(total: int, disks: set[bytes]) -> Iterator[tuple[int, State, str]]:
+    """Crash states of all scenarios, seed after seed, until there are ``total`` whose files differ (see ``disks``)."""
     with Nursery() as nursery:
         for seed in range(1, 1_000_000):
             for scenario in SCENARIOS:
                 with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
                     for state in play(nursery, scenario, Path(folder), seed, random.Random(seed), EACH):
+                        disks.add(state.digest)
                         yield seed, state, scenario.name
-                        count += 1
-                        if count >= total:
+                        if len(disks) >= total:
                             return
 
 
 def _judge_state(task: tuple[int, State, str]) -> tuple[str, str]:
-    """In a process of the pool: the name of the scenario, and what is wrong ("" if nothing)."""
+    """The name of the scenario, and what is wrong ("" if nothing)."""
     seed, state, scenario = task
     folder = _scratch() / f"{os.getpid()}"
     try:
@@ -109,41 +121,57 @@ def _scratch() -> Path:
     return Path(os.environ["WATCHBILL_TORTURE"])
 
 
-def crash_states(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
-    """Fault 3, and 4 as far as the page cache: every disk that a crash may leave."""
-    total = int(STATES * scale)
+def crash_states(extent: Extent, bar: Callable[[str, int], Bar]) -> Figures:
+    """Fault 3, and 4 as far as the page cache: every disk that a crash may leave.
+
+    A disk that comes again is judged again only if more had been acknowledged by then; it counts once.
+    """
+    total = extent.of(STATES)
     progress, failures, by_scenario = bar("crash states", total), [], Counter()
-    with multiprocessing.get_context("spawn").Pool(initializer=_leave_it_to_the_parent) as pool:
-        for scenario, wrong in pool.imap_unordered(_judge_state, _bounded(_states(total)), chunksize=16):
+    disks: set[bytes] = set()
+    with _spread(_judge_state, _states(total, disks), extent.processes) as judged:
+        for scenario, wrong in judged:
             by_scenario[scenario] += 1
             if wrong:
                 failures.append(wrong)
+                print(wrong, file=sys.stderr, flush=True)
             if not progress.step():
                 break
-    return Figures(sum(by_scenario.values()), failures, {"states": dict(by_scenario)})
+    done = by_scenario.total()
+    return Figures(done, failures, {"different disks": min(len(disks), done), "states": dict(by_scenario)})
+
+
+@contextmanager
+def _spread(work: Callable[[Task], Found], tasks: Iterable[Task], processes: int) -> Iterator[Iterator[Found]]:
+    """Do tasks, in this process if it is to be one; the results come as they are ready."""
+    if processes == 1:
+        yield map(work, tasks)
+        return
+    under_way = threading.BoundedSemaphore(MOST_UNDER_WAY)
+
+    def bounded() -> Iterator[Task]:
+        for task in tasks:  # a pool takes up all the tasks there are at once
+            while not under_way.acquire(timeout=0.1):
+                if STOP.is_set():
+                    return
+            yield task
+
+    def results() -> Iterator[Found]:
+        for found in pool.imap_unordered(work, bounded(), chunksize=4):
+            under_way.release()
+            yield found
+
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=_leave_it_to_the_parent) as pool:
+        yield results()
 
 
 def _leave_it_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _bounded(tasks: Iterator[tuple[int, State, str]]) -> Iterator[tuple[int, State, str]]:
-    """A pool reads all its tasks at once: wait while too much memory is held by those that are under way."""
-    for number, task in enumerate(tasks):
-        if number % 512 == 0:
-            while resident() > MEMORY_LIMIT // 2:
-                time.sleep(0.05)
-        yield task
-
-
-def resident() -> int:
-    """Bytes of memory that this process holds now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-def kill(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+def kill(extent: Extent, bar: Callable[[str, int], Bar]) -> Figures:
     """Fault 1: kill -9."""
-    total = max(1, int(KILLS * scale))
+    total = extent.of(KILLS)
     progress, took, failures = bar("kills", total), [], []
     try:
         with Nursery() as nursery, tempfile.TemporaryDirectory(dir=_scratch()) as folder:
@@ -157,14 +185,14 @@ def kill(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
     return Figures(len(took), failures, {"slowest restart, seconds": slowest})
 
 
-def injected(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+def injected(extent: Extent, bar: Callable[[str, int], Bar]) -> Figures:
     """Fault 2: an error or the end at every system call."""
     with Nursery() as nursery, tempfile.TemporaryDirectory(dir=_scratch()) as folder:
         found = Injector(nursery, Path(folder)).known()
-    chosen = random.Random(1).sample(found, max(1, int(len(found) * scale)))
+    chosen = random.Random(1).sample(found, extent.of(len(found)))
     progress, failures, done = bar("injections", len(chosen)), [], Counter()
-    with multiprocessing.get_context("spawn").Pool(initializer=_leave_it_to_the_parent) as pool:
-        for call, wrong in pool.imap_unordered(_inject, chosen, chunksize=4):
+    with _spread(_inject, chosen, extent.processes) as injections:
+        for call, wrong in injections:
             done[call] += 1
             if wrong:
                 failures.append(wrong)
@@ -175,12 +203,12 @@ def injected(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
 
 @lru_cache(1)
 def _injector() -> Injector:
-    """In a process of the pool: victims and a folder of its own; the folder goes with that of the run."""
+    """Victims and a folder for each process; the folder goes with that of the run."""
     return Injector(Nursery(), Path(tempfile.mkdtemp(dir=_scratch())))
 
 
 def _inject(one: Injection) -> tuple[str, str]:
-    """In a process of the pool: the name of the call, and what is wrong ("" if nothing)."""
+    """The name of the call, and what is wrong ("" if nothing)."""
     try:
         _injector().inject(one)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
@@ -188,9 +216,9 @@ def _inject(one: Injection) -> tuple[str, str]:
     return one.call, ""
 
 
-def flips(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+def flips(extent: Extent, bar: Callable[[str, int], Bar]) -> Figures:
     """Fault 8: a file is truncated, or one of its bits flips."""
-    total = max(1, int(FLIPS * scale))
+    total = extent.of(FLIPS)
     progress, failures, harmless, done = bar("tampering", total), [], Counter(), 0
     with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
         for one in tampered(Path(folder), total, random.Random(1)):
@@ -204,9 +232,9 @@ def flips(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
     return Figures(done, failures, {"without any effect": dict(harmless)})
 
 
-def cuts(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+def cuts(extent: Extent, bar: Callable[[str, int], Bar]) -> Figures:
     """Fault 4: the power of a disk is cut between two of its blocks. Needs root, /dev/fuse and loop devices."""
-    total = max(1, int(CUTS * scale))
+    total = extent.of(CUTS)
     progress, failures, done = bar("power cuts", total), [], 0
     for seed in range(1, 1 + -(-total // 100)):
         with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
@@ -220,9 +248,9 @@ def cuts(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
     return Figures(done, failures, {})
 
 
-def whole_product(scale: float, bar: Callable[[str, int], Bar]) -> Figures:
+def whole_product(extent: Extent, bar: Callable[[str, int], Bar]) -> Figures:
     """Senders to alerts: kill -9 of the running product's processes, every alert there once, with all of its events."""
-    total = max(1, int(PROCESS_KILLS * scale))
+    total = extent.of(PROCESS_KILLS)
     progress, failures, killed = bar("whole product", total), [], Counter()
     with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
         try:
@@ -245,6 +273,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fault", choices=sorted(FAULTS), action="append", help="only this one; may be given again")
     parser.add_argument("--scale", type=float, default=1.0, help="a share of the full number, as 0.01")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="at once, where a fault's cases allow it")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # what was done until then is told
@@ -256,7 +285,7 @@ def main() -> int:
             if STOP.is_set():
                 break
             began = time.monotonic()
-            figures = FAULTS[name](options.scale, Bar)
+            figures = FAULTS[name](Extent(options.scale, options.processes), Bar)
             seconds = time.monotonic() - began
             failed = failed or bool(figures.failures)
             if options.json:

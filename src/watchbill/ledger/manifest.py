@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from watchbill.core import canonical
@@ -40,7 +40,7 @@ class Manifest:
     drops: tuple[Drop, ...]
 
     def encode(self) -> bytes:
-        return canonical.dumps({"kind": "segment", "v": 1, **asdict(self)})
+        return canonical.dumps({"kind": "segment", "v": 1} | {name: getattr(self, name) for name in self.__slots__})
 
     @classmethod
     def decode(cls, entry: bytes) -> Manifest:

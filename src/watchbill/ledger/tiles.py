@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from watchbill.core.errors import LedgerError, Place
@@ -18,6 +19,7 @@ WIDTH = 256
 ENTRIES = "entries"
 
 
+@lru_cache(1024)
 def tile_path(level: int | str, index: int, width: int = WIDTH) -> Path:
     """Return the path of a tile inside the log: tile/0/x001/x234/067 or, partial, tile/0/x001/x234/067.p/8."""
     groups = [f"{index % 1000:03}"]
@@ -53,14 +55,15 @@ class TileReader:
         missing = self.path / tile_path(level, index, width)
         raise LedgerError("this part of the log is missing", place=Place(str(missing)))
 
-    def _candidates(self, level: int | str, index: int, width: int) -> list[Path]:
+    def _candidates(self, level: int | str, index: int, width: int) -> Iterator[Path]:
         full = self.path / tile_path(level, index)
+        yield full
         partial = full.with_name(f"{full.name}.p")
         try:
             widths = sorted(int(path.name) for path in partial.iterdir() if path.name.isdigit())
         except FileNotFoundError:
             widths = []
-        return [full, *(partial / str(found) for found in widths if found >= width)]
+        yield from (partial / str(found) for found in widths if found >= width)
 
     def hashes(self, level: int, index: int, width: int) -> list[bytes]:
         """Return the first ``width`` hashes of a tile. Raises LedgerError."""

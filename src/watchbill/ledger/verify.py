@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -402,7 +402,8 @@ def check_last(
 
 
 def _check_in_process(task: _VolumeTask) -> dict[str, Any]:
-    return asdict(_check_volume(task))
+    result = _check_volume(task)
+    return {**vars(result), "facts": {name: getattr(result.facts, name) for name in ShardFacts.__slots__}}
 
 
 def _check_volume(task: _VolumeTask) -> _VolumeResult:
