@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+sys.path.append(str(Path(__file__).parent))  # for what several folders share; pytest in importlib mode adds nothing
+
+# How fast a machine is says nothing of an example, and the same examples each time make two runs comparable: what a
+# change broke is told by its own run. To look for new ones: pytest --hypothesis-profile=search.
+_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=_SLOW)
+settings.register_profile("search", deadline=None, max_examples=1_000, suppress_health_check=_SLOW)
+settings.load_profile("suite")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -21,9 +21,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=3),
     max_leaves=5,
 )
-common = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+common = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def refused_or_answered(answer, told: str) -> None:

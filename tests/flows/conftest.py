@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # pytest in importlib mode adds nothing
+sys.path.append(str(Path(__file__).parent))  # pytest in importlib mode adds nothing
 from receiving import receiving, rsyslog
 
 from installations import catalog, fresh, new_place, place, postgresql_place, rules, story

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ports import free_port
 from watchbill.core.paths import DataDir
 from watchbill.ledger import Reader
 
@@ -28,12 +28,6 @@ signal.signal(signal.SIGTERM, lambda *_: stop.set())
 data = DataDir(sys.argv[1])
 run(data, Config.load(data), SystemClock(), stop)
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Receive:
@@ -60,7 +54,7 @@ class Receive:
 
     def end(self, number=signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def status(self) -> dict:
         try:
@@ -79,7 +73,7 @@ class Receive:
         wanted = {n for n in {r.source for r in records} if self.reader.source(n).transport == transport}
         return [record.raw for record in records if record.source in wanted]
 
-    def until(self, condition, seconds: float = 20.0) -> None:
+    def until(self, condition, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             log = (self.data.logs / "receive.log").read_text()
@@ -131,4 +125,4 @@ def rsyslog(tmp_path):
     for process in running:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(60)

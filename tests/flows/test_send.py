@@ -12,8 +12,8 @@ import threading
 import httpx
 import orjson
 import pytest
-from receiving import free_port
 
+from ports import free_port
 from watchbill.core.clock import SystemClock
 from watchbill.core.errors import ConfigError, WatchbillError
 from watchbill.engine.collect.certificates import Authority

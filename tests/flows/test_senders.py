@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from receiving import free_port
 
+from ports import free_port
 from watchbill.core.clock import SystemClock
 from watchbill.engine.collect.certificates import Authority
 from watchbill.engine.collect.push import PushToken, digest_of, write_tokens

@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from receiving import free_port
 
+from ports import free_port
 from watchbill.core.clock import SystemClock
 from watchbill.engine.collect.certificates import Authority
 from watchbill.engine.collect.push import PushToken, digest_of, write_tokens

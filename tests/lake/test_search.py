@@ -72,7 +72,7 @@ def test_pages_are_the_whole_in_order(lake, scattered, compacted, patience, olde
     assert paged(lake, "n3", ALWAYS, limit=17, patience=patience, oldest_first=oldest_first) == wanted
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(begin=st.integers(-DAY, 3 * DAY), length=st.integers(0, 3 * DAY))
 def test_a_time_range_is_half_open(lake, scattered, start, begin, length):
     """[start, end) of event time, in rows, total and histogram alike."""

@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 import rfc3161_client
 from cryptography import x509
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from authority import Authority, run
@@ -113,7 +113,6 @@ def test_no_flipped_bit_of_a_token_passes(one):
 
 
 @given(st.binary(max_size=80))
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_any_bytes_are_read_or_refused(data):
     """The reader raises nothing but ValueError."""
     for read in (der.parse, timestamps.read, lambda given: timestamps.open_response(given, DIGEST, 1)):

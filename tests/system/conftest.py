@@ -11,17 +11,13 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-
-def free_port() -> int:
-    """A TCP port that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from ports import free_port
 
 
 class Installation:
@@ -56,7 +52,7 @@ class Installation:
             [sys.executable, "-m", "watchbill", "up", "--data", str(self.folder), "--quiet"],
             env=self.environment, stdout=self.output, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        self.wait_for(lambda: "Console:" in self.said(), "the console to start")
+        self.wait_for(lambda: "Stop: Ctrl-C" in self.said(), "all that it says at the start")
         self.wait_for(self.listens, "the listener to start")
         return self
 
@@ -67,7 +63,7 @@ class Installation:
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process and self.process.poll() is None:
             self.process.send_signal(number)
-            self.process.wait(60)
+            self.process.wait(100)
         if self.output:
             self.output.close()
 
@@ -116,10 +112,10 @@ class Installation:
             return json.loads(answer.read() or b"{}")
 
     def items(self, path: str, **query: str) -> list[dict]:
-        """A list of the API; [] while the web process is away."""
+        """A list of the API; [] while the web process is away, also when it goes within its answer."""
         try:
             found = self.api(path, **query)
-        except OSError:
+        except (OSError, HTTPException):
             return []
         return found["items"] if isinstance(found, dict) else found
 
@@ -147,7 +143,7 @@ class Installation:
     def rows(self, *arguments: str) -> list[dict]:
         return [json.loads(line) for line in self.run(*arguments, "--json").splitlines()]
 
-    def wait_for(self, met, what: str, seconds: float = 60):
+    def wait_for(self, met, what: str, seconds: float = 100):
         """Wait until ``met()`` is true; returns what it returned."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

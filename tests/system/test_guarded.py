@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -11,16 +10,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1]))  # pytest in importlib mode adds nothing
 from authority import Authority
+from ports import free_port
 
-pytestmark = pytest.mark.system
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
@@ -57,7 +50,7 @@ timestamps = [{{ url = "http://127.0.0.1:{stamps.server_address[1]}", name = "ts
     yield made.start()
     made.stop()
     witness.terminate()
-    witness.communicate(timeout=20)
+    witness.communicate(timeout=60)
     stamps.shutdown()
     stamps.server_close()
 

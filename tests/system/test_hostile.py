@@ -13,7 +13,7 @@ import pytest
 from watchbill.core.paths import DataDir
 from watchbill.engine.collect import DoorClient
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 def failures(host: str, address: str, count: int = 6) -> list[str]:
@@ -66,7 +66,7 @@ def test_whatever_bytes_arrive(hostile):
         b"[" * 20_000,
         b"\x1b[2J\x1b]0;owned\x07",
     ]
-    before = hostile.head()
+    before, years = hostile.head(), {time.strftime("%Y", time.gmtime())}
     hostile.send(*bad, *failures("good-01", "203.0.113.21"))
     hostile.wait_for(lambda: hostile.head() >= before + len(bad) + 6, "all of it to be durable")
     hostile.wait_for(
@@ -78,7 +78,8 @@ def test_whatever_bytes_arrive(hostile):
     assert all(row["flaw"] for row in quarantined)
     for words in ("future", "beginning"):
         (event,) = hostile.wait_for(lambda words=words: hostile.events(words), f"the event from the {words}")
-        assert event["time"][:4] == time.strftime("%Y", time.gmtime()), "the time of receipt stands for it"
+        years.add(time.strftime("%Y", time.gmtime()))
+        assert event["time"][:4] in years, "the time of receipt stands for it"
     hostile.wait_for(
         lambda: sum(row["quarantined"] for row in hostile.items("sources")) >= len(quarantined),
         "the sources to show it",
@@ -87,14 +88,15 @@ def test_whatever_bytes_arrive(hostile):
 
 def test_rotated_truncated_and_twin_files(hostile, logs):
     """Rotation and truncation lose and double nothing; two files of one name are one source with the lines of both."""
-    hostile.wait_for(lambda: hostile.events('"rotated begins"'), "the first lines")
+    for words in ("rotated begins", "truncated begins"):
+        hostile.wait_for(lambda words=words: hostile.events(f'"{words}"'), words)
     path = logs / "rotated.log"
     with path.open("a") as old:
         path.rename(logs / "rotated.log.1")
         old.write("written after the rename\n")
     path.write_text("rotated again\n")
     (logs / "truncated.log").write_text("")
-    time.sleep(0.5)
+    time.sleep(0.5)  # what is shorter than before was truncated, whether it was seen empty or not
     (logs / "truncated.log").write_text("truncated anew\n")
     for name in ("twin-a", "twin-b"):
         with (logs / f"{name}.log").open("a") as log:
@@ -147,13 +149,13 @@ def test_a_full_disk(tmp_path, new_installation):
         small.wait_for(lambda: "No space" in status.read_text(), "the status to say so")
         assert acknowledged == []
         filler.unlink()
-        client.join(100)
+        client.join(200)
         assert acknowledged == [number]
         small.send(*failures("after", "203.0.113.32"))
-        small.wait_for(lambda: [row for row in small.alerts("after") if row["events"] == 6], "an alert afterwards", 120)
-        assert [row["events"] for row in small.alerts("before")] == [6]
+        small.wait_for(lambda: [row for row in small.alerts("after") if row["events"] == 6], "an alert afterwards", 200)
+        small.wait_for(lambda: [row["events"] for row in small.alerts("before")] == [6], "the first alert, whole")
         small.wait_for(lambda: source(small, "during")["events"] == number, "all of it to be counted")
-        small.wait_for(lambda: "No space" not in status.read_text(), "the status to be well again", 15)
+        small.wait_for(lambda: "No space" not in status.read_text(), "the status to be well again")
     finally:
         small.stop()
         subprocess.run(["umount", "-l", folder], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -33,13 +34,12 @@ class Collecting:
             if kinds[record.source] == transport or (not transport and kinds[record.source] != "internal")
         ]
 
-    async def until(self, condition, seconds: float = 10.0):
+    async def until(self, condition, seconds: float = 60.0):
         """Wait for something to come true; fails with what is stored."""
-        for _ in range(int(seconds * 50)):
-            if condition():
-                return
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"in vain; stored: {self.stored()[-5:]} {self.origins.statuses()}"
             await asyncio.sleep(0.02)
-        raise AssertionError(f"in vain; stored: {self.stored()[-5:]} {self.origins.statuses()}")
 
     def save(self) -> None:
         if content := self.positions.snapshot():

@@ -46,6 +46,25 @@ def test_a_peer_is_a_source(collecting, host):
     asyncio.run(story())
 
 
+def test_what_was_sent_before_the_end_is_taken(collecting):
+    """The listener stops before it could look at peers that connected, sent and left, or that go on sending."""
+
+    async def story():
+        async with collecting() as here:
+            server = await listening(here)
+            with socket.create_connection(server.address) as stays:
+                stays.sendall(b"<13>first\n")
+                await here.until(lambda: server.connections)
+                for _ in range(3):
+                    with socket.create_connection(server.address) as leaves:
+                        leaves.sendall(b"<13>line\n" * 1_000)
+                stays.sendall(b"<13>last\n" * 999)
+                await server.stop()
+        assert len(here.stored()) == 4_000
+
+    asyncio.run(story())
+
+
 def test_a_taken_port_is_told_with_its_mend(collecting):
     """Two listeners on one port: the second says how to mend it."""
 

@@ -4,7 +4,7 @@ import platform
 from collections import defaultdict
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchbill.engine.detect import index
@@ -19,7 +19,7 @@ predicates = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     st.lists(predicates, min_size=1, max_size=30, unique=True),
     st.lists(st.text(alphabet=ALPHABET, max_size=20), min_size=1, max_size=5),

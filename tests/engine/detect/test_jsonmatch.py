@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchbill.content.windows.shapes import FORMS
@@ -132,7 +132,7 @@ def test_random_records_are_judged_as_by_the_plain_reading(rules, name, learns, 
     shape = SHAPES[name]
     matcher = JsonMatcher(rules, shape)
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=30)
     @given(st.lists(records, min_size=1, max_size=12))
     def agree(batch):
         raws = [spelled(record, at % 4) for at, record in enumerate(batch)]

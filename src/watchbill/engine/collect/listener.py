@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from watchbill.core.errors import ConfigError
 from watchbill.engine.collect import notes
@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 #: Seconds for a TLS handshake, and how many may be under way.
 HANDSHAKE_LIMIT = 10.0
 HANDSHAKES = 512
+#: Seconds that a handshake which is under way at the end still has.
+_LAST_LIMIT = 1.0
+_BACKLOG = 1024
 #: Refused peers that are told one by one in a minute; the others are counted.
 TOLD_EACH_MINUTE = 20
 _MINUTE = 60.0
@@ -137,20 +140,29 @@ class Listener:
         if self.tls is not None:
             self.tls.context()
         sock = bind(*self._where, socket.SOCK_STREAM, self._section)
-        sock.listen(1024)
+        sock.listen(_BACKLOG)
         self.address = sock.getsockname()[:2]
         self._socket = sock
+        self._room = asyncio.Semaphore(HANDSHAKES)
         self._accepting = asyncio.create_task(self._accept(sock), name=f"accept {self._kind}")
 
     async def stop(self) -> None:
-        """Accept no more; connections stay."""
-        tasks = [task for task in (self._accepting, *self._entering) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Let in who has knocked before, accept no more; connections stay."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+            self._accepting = None
         if self._socket is not None:
+            with contextlib.suppress(OSError):  # nobody waits any more
+                for _ in range(_BACKLOG):
+                    self._take_in(*self._socket.accept())
             self._socket.close()
             self._socket = None
+        if self._entering:
+            _, late = await asyncio.wait(self._entering, timeout=_LAST_LIMIT)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def look_after(self) -> None:
         """What is due every few seconds: take up new certificates, and tell what was not told yet."""
@@ -168,22 +180,26 @@ class Listener:
         return "" if self.tls.may(peer.identity) else f"{peer.identity.name} is none of the names that may send"
 
     async def _accept(self, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._room.acquire()
             try:
-                peer, address = await loop.sock_accept(sock)
+                await _knock(sock)
+                self._take_in(*sock.accept())
+            except BlockingIOError:  # who knocked has left again
+                self._room.release()
             except OSError as error:  # no descriptors left: those who are there go on
                 self._room.release()
                 log.warning("%s cannot accept: %s", self._kind, error)
                 await asyncio.sleep(0.5)
-                continue
             except BaseException:
                 self._room.release()
                 raise
-            task = asyncio.create_task(self._enter(peer, str(address[0])))
-            self._entering.add(task)
-            task.add_done_callback(self._entered)
+
+    def _take_in(self, peer: socket.socket, address: tuple[Any, ...]) -> None:
+        peer.setblocking(False)
+        task = asyncio.create_task(self._enter(peer, str(address[0])))
+        self._entering.add(task)
+        task.add_done_callback(self._entered)
 
     def _entered(self, task: asyncio.Task[None]) -> None:
         self._entering.discard(task)
@@ -206,6 +222,16 @@ class Listener:
                 raise
             if self.tls is not None:
                 self.refusals.tell(address.removeprefix("::ffff:"), _reason(error))
+
+
+async def _knock(sock: socket.socket) -> None:
+    """Wait until there is somebody to accept. When this is cancelled nobody is lost, as with ``loop.sock_accept``."""
+    knocked, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(sock, knocked.set)
+    try:
+        await knocked.wait()
+    finally:
+        loop.remove_reader(sock)
 
 
 def _reason(error: Exception) -> str:

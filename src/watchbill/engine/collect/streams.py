@@ -5,7 +5,10 @@ and that nothing is read while the ledger's queue is full.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import struct
+import termios
 import time
 from abc import abstractmethod
 from collections.abc import Callable
@@ -25,6 +28,8 @@ IDLE_LIMIT = 60.0
 #: Unfinished records of all connections together; beyond it a new one is cut at TIGHT_LINE bytes.
 UNFINISHED_BYTES = 64 << 20
 TIGHT_LINE = 8 << 10
+#: Seconds in which at the end is read what the kernel holds; a queue that stays full is not waited for any longer.
+_LAST_LIMIT = 5.0
 
 
 class StreamServer:
@@ -80,7 +85,10 @@ class StreamServer:
     async def stop(self) -> None:
         """Close; what peers have sent so far is taken, and what had come of unfinished records is kept."""
         await self.listener.stop()
-        await asyncio.sleep(0.05)
+        deadline, unread = time.monotonic() + _LAST_LIMIT, self.connections
+        # A peer that never pauses is read to the first moment at which the kernel holds nothing of it.
+        while (unread := {one for one in unread if one.unread}) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
         for connection in list(self.connections):
             connection.end("")
         await asyncio.sleep(0)
@@ -134,6 +142,14 @@ class StreamConnection(asyncio.Protocol):
         elif ended or not self.began:
             self.began = self.heard
         self._held = pending
+
+    @property
+    def unread(self) -> int:
+        """How many bytes the kernel holds that have not been read."""
+        if self._transport is None or self._transport.is_closing():
+            return 0
+        number = self._transport.get_extra_info("socket").fileno()
+        return struct.unpack("i", fcntl.ioctl(number, termios.FIONREAD, bytes(4)))[0] if number >= 0 else 0
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

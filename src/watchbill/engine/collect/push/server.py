@@ -90,6 +90,7 @@ class Push:
         """Answer what is being asked, as far as it is durable in time; idle peers are sent away at once."""
         self._answers.stopping = True
         await self.listener.stop()
+        await asyncio.sleep(0)
         for connection in list(self.connections):
             if connection.idle:
                 connection.end()
