@@ -144,12 +144,12 @@ def test_an_inode_used_again_is_another_file(collecting, tmp_path):
     log = tmp_path / "app.log"
 
     async def story():
-        async with collecting() as here, follow(here, log):
+        async with collecting() as here, follow(here, log) as origin:
             for round_ in range(3):
                 write(log, *numbered(round_ * 10, round_ * 10 + 10))
                 await here.until(lambda upto=round_ * 10 + 10: len(here.stored()) == upto)
                 log.unlink()
-                await asyncio.sleep(0.6)
+                await here.until(lambda: origin.state == "waiting")
             assert here.stored() == as_bytes(numbered(0, 30))
 
     asyncio.run(story())

@@ -56,7 +56,7 @@ def test_what_is_no_relp_is_refused(bad):
 async def session(server):
     reader, writer = await asyncio.open_connection(*server.address)
     writer.write(spell(1, b"open", b"relp_version=0\nrelp_software=test\ncommands=syslog"))
-    assert (await asyncio.wait_for(reader.readuntil(b"syslog\n"), 5)).startswith(b"1 rsp 61 200 OK\nrelp_version=0")
+    assert (await asyncio.wait_for(reader.readuntil(b"syslog\n"), 60)).startswith(b"1 rsp 61 200 OK\nrelp_version=0")
     return reader, writer
 
 
@@ -76,10 +76,10 @@ def test_an_answer_means_durable(collecting):
             for number in range(2, 102):
                 writer.write(spell(number, b"syslog", b"<13>line %d\n" % number))
             for number in range(2, 102):
-                assert await asyncio.wait_for(reader.readline(), 5) == b"%d rsp 6 200 OK\n" % number
+                assert await asyncio.wait_for(reader.readline(), 60) == b"%d rsp 6 200 OK\n" % number
                 assert here.reader.head() >= number
             writer.write(spell(102, b"close"))
-            assert await asyncio.wait_for(reader.read(), 5) == b"102 rsp 6 200 OK\n0 serverclose 0\n"
+            assert await asyncio.wait_for(reader.read(), 60) == b"102 rsp 6 200 OK\n0 serverclose 0\n"
             assert here.stored("relp") == [b"<13>line %d" % number for number in range(2, 102)]
             writer.close()
             await server.stop()
@@ -97,7 +97,7 @@ def test_a_transaction_that_comes_again_is_refused(collecting):
             writer.write(spell(2, b"syslog", b"<13>one"))
             assert await reader.readline() == b"2 rsp 6 200 OK\n"
             writer.write(spell(2, b"syslog", b"<13>one"))
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), 60) == b""
             assert here.stored("relp") == [b"<13>one"]
             await here.until(lambda: here.stored("internal"))
             assert orjson.loads(here.stored("internal")[0])["event"] == "source.refused"
@@ -132,7 +132,7 @@ def test_records_before_open_are_not_taken(collecting):
             server = await serving(here)
             reader, writer = await asyncio.open_connection(*server.address)
             writer.write(spell(1, b"syslog", b"<13>early"))
-            assert b"500" in await asyncio.wait_for(reader.readline(), 5)
+            assert b"500" in await asyncio.wait_for(reader.readline(), 60)
             assert not here.stored()
             writer.close()
             await server.stop()
@@ -151,7 +151,7 @@ def test_a_full_queue_stops_the_reading(collecting):
             writer.write(stream)
             answered = 0
             while answered < 5_000:
-                answered += (await asyncio.wait_for(reader.readline(), 10)).endswith(b"200 OK\n")
+                answered += (await asyncio.wait_for(reader.readline(), 60)).endswith(b"200 OK\n")
             assert len(here.stored("relp")) == 5_000
             writer.close()
             await server.stop()

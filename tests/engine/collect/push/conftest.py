@@ -34,15 +34,15 @@ class Pushing:
         found = map(orjson.loads, self.here.stored("internal"))
         return [note["detail"] for note in found if note["event"] == event]
 
-    async def raw(self, *pieces, pause=0.0, read=True):
-        """Send bytes as they are; returns all that comes back."""
+    async def raw(self, *pieces, pause=0.0):
+        """Send bytes as they are, after ``pause`` seconds each; returns all that comes back."""
         reader, writer = await asyncio.open_connection(*self.server.address)
         try:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(pause)
-            return await asyncio.wait_for(reader.read(), 10) if read else b""
+            return await asyncio.wait_for(reader.read(), 60)
         except ConnectionError:
             return b""
         finally:

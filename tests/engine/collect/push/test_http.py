@@ -223,7 +223,12 @@ def test_a_connection_serves_many_requests(pushing):
         async with pushing() as push:
             one = HEAD + b"Content-Length: 2\r\n\r\na\n"
             last = HEAD + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
-            answer = await push.raw(one + one + last, b"b\n", pause=0.2)
+            reader, writer = await asyncio.open_connection(*push.server.address)
+            writer.write(one + one + last)
+            answer = await asyncio.wait_for(reader.readuntil(b" 100 "), 60)
+            writer.write(b"b\n")
+            answer += await asyncio.wait_for(reader.read(), 60)
+            writer.close()
             assert answer.count(b"HTTP/1.1 200 ") == 3
             assert answer.count(b"HTTP/1.1 100 ") == 1
             assert push.stored() == [b"a", b"a", b"b"]
