@@ -61,7 +61,7 @@ def _some_letters_escaped(text):
 def greedy(monkeypatch):
     """Every rule that has any literal is told by it, however often that is met."""
     monkeypatch.setattr(plan, "_MOST", 1e9)
-    monkeypatch.setattr(plan, "_CHOSEN_AT", (3, 9))
+    monkeypatch.setattr(plan, "_CHOSEN_AT", ((7, 0.0), (9, 0.0)))
 
 
 def test_what_may_match_passes(greedy):
@@ -83,7 +83,7 @@ def test_what_may_match_passes(greedy):
             for at, predicate in enumerate(predicates)
             if any(map(holds(predicate), keys if isinstance(keys, tuple) else [keys] if isinstance(keys, str) else []))
         }
-        for _ in range(3):  # guessed, then chosen by what was seen
+        for _ in range(3):  # chosen by the first that are seen, and then anew
             raws = list(spellings(value))
             gate.learn(raws)
             found = gate.candidates(raws)
@@ -99,6 +99,7 @@ def test_what_has_no_literal_of_a_rule_is_not_let_through(greedy):
     """Else it were no gate; numbers and what has no plain spelling tell nothing."""
     asked = [Predicate("endswith", "\\cmd.exe"), Predicate("contains", "1234"), Predicate("regex", "(?i)who(ami|is)")]
     gate = Gate([Atom("native", "a", predicate) for predicate in asked], lambda _: True)
-    assert gate.open == (1,)
     raws = [json.dumps({"a": text}).encode() for text in ("C:\\cmd.exe", "C:\\cmd.exe /c whoami", "nobody", "WHOIS x")]
+    gate.learn(raws)
+    assert gate.open == (1,)
     assert gate.candidates(raws) == {0: (0,), 1: (2,), 3: (2,)}

@@ -124,7 +124,7 @@ def spelled(record, way):
     return text.encode()
 
 
-@pytest.mark.parametrize("learns", [(2, 5), plan._CHOSEN_AT], ids=["learns", "guesses"])
+@pytest.mark.parametrize("learns", [((2, 0.0), (5, 0.0)), plan._CHOSEN_AT], ids=["learns often", "learns once"])
 @pytest.mark.parametrize("name", SHAPES)
 def test_random_records_are_judged_as_by_the_plain_reading(rules, name, learns, monkeypatch):
     """Whatever nesting, repetition and type of value; what is of another shape is handed back."""

@@ -59,24 +59,23 @@ class Gate:
         self._plan = Plan(expressions, offers, _guess)
         self._sample: list[bytes] = []
         self._scanner: Scanner | None = None
-        self._build()
 
     @property
     def open(self) -> Rules:
-        """The rules of which it cannot tell."""
-        return self._plan.open
+        """The rules of which it cannot tell, as far as it has learned."""
+        return tuple(self._plan.open)
 
     @property
     def passing(self) -> float:
-        """In about which share of the records some rule may match, the open ones aside; 0 before any were counted."""
-        return self._plan.share_of(self._literals) if self._plan.has_learned else 0.0
+        """In about which share of the records some rule may match, the open ones aside; 0 before enough were counted."""
+        return self._plan.share_of(self._literals) if self._plan.known else 0.0
 
     def share(self, atom: Atom) -> float | None:
         """About in which share of the records an atom may hold; None when that is not known."""
         return self._plan.share(atom)
 
     def learn(self, raws: Sequence[bytes]) -> bool:
-        """Choose the literals anew when it is time, by the newest records; True when they were."""
+        """Choose the literals when it is time, at first before anything else, by the newest records; True when they were."""
         plan = self._plan
         plan.seen += len(raws)
         if plan.wants:
@@ -94,12 +93,16 @@ class Gate:
         self._build()
         return True
 
+    def rest(self) -> None:
+        """Do not learn for a long while: most records pass anyway."""
+        self._plan.rest()
+
     def candidates(self, raws: Sequence[bytes]) -> dict[int, Rules]:
         """The rules that may match, by the places of those records for which there are any."""
         if not self._literals:
             return {}
         if self._scanner is None:  # not made where all records go by
-            self._scanner = Scanner([*self._literals, *_HIDDEN], quick=not self._plan.has_learned)
+            self._scanner = Scanner([*self._literals, *_HIDDEN], quick=self._plan.is_new)
         found = self._scanner.find(raws)
         return {at: rules for at, patterns in found.items() if (rules := self._rules(tuple(patterns), raws[at]))}
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
-from itertools import combinations, pairwise, repeat
+from functools import cached_property, lru_cache
+from itertools import chain, combinations, pairwise, repeat
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from watchbill.engine.detect.conditions import And, folded
+from watchbill.engine.detect.conditions import And, Expression, folded
 from watchbill.engine.detect.gate import Gate
 from watchbill.engine.detect.index import key_of, pair_of
 from watchbill.engine.detect.match import EventColumns, Match, keys_of
@@ -134,7 +134,7 @@ class JsonMatcher:
             if len(self._routes) >= _MAX_ROUTES:
                 self._routes.clear()
                 self._by_header.clear()
-            route = self._routes[identity] = _Route(asked.rules, self.shape, kind)
+            route = self._routes[identity] = _Route(asked, self.shape, kind)
         return route
 
     def _plainly(self, raws: Sequence[bytes], places: list[int], found: list[Match], others: list[int]) -> None:
@@ -172,19 +172,38 @@ class _Asked:
     """The rules for one log source, and what they ask of fields that may be constants."""
 
     def __init__(self, rules: Iterable[Rule], source: LogSource) -> None:
-        self.rules = [rule for rule in rules if rule.route.takes(source, 0)]
+        takes = lru_cache(None)(lambda route: route.takes(source, 0))  # thousands of rules have some hundred routes
+        self.rules = [rule for rule in rules if takes(rule.route)]
         self._atoms: dict[str, list[Atom]] = defaultdict(list)
         self._related: set[str] = set()
-        for atom in dict.fromkeys(atom for rule in self.rules for atom in atoms_of(rule.expression)):
+        self._asking: dict[str, set[int]] = defaultdict(set)
+        atoms = [atoms_of(rule.expression) for rule in self.rules if rule.expression is not None]
+        for atom in dict.fromkeys(chain.from_iterable(atoms)):
             if atom.predicate.kind == "field":
                 self._related |= {atom.field, atom.predicate.argument[0]}
             elif atom.space == "native":
                 self._atoms[atom.field].append(atom)
+        for place, found in enumerate(atoms):
+            for atom in found:
+                self._asking[atom.field].add(place)
+
+    def left(self, kind: Kind) -> tuple[list[Rule], list[Expression]]:
+        """The rules that may hold for the kind, and what is left to ask of them."""
+        judge = _constant_atoms(kind)
+        touched = {place for name in kind.constants for place in self._asking.get(name, ())}
+        rules, expressions = [], []
+        for place, rule in enumerate(self.rules):
+            assert rule.expression is not None  # noqa: S101 - the matcher's rules have one
+            left = folded(rule.expression, judge) if place in touched else rule.expression
+            if left is not False:
+                expressions.append(_ALWAYS if left is True else left)
+                rules.append(rule if place not in touched else msgspec.structs.replace(rule, expression=expressions[-1]))
+        return rules, expressions
 
     def of(self, kind: Kind) -> tuple[object, ...]:
         """What the rules can know of a kind's constants: the answers to what they ask, and values to compare with."""
         judge = _constant_atoms(kind)
-        names = tuple(sorted(kind.constants))
+        names = tuple(name for name in sorted(kind.constants) if name in self._atoms or name in self._related)
         compared = tuple((type(kind.constants[name]), kind.constants[name]) for name in names if name in self._related)
         return names, compared, tuple(judge(atom) for name in names for atom in self._atoms.get(name, ()))
 
@@ -192,19 +211,18 @@ class _Asked:
 class _Route:
     """What is done with the records of one kind: the gate says which rules each may match, these are judged."""
 
-    def __init__(self, rules: Iterable[Rule], shape: Shape, kind: Kind) -> None:
+    def __init__(self, asked: _Asked, shape: Shape, kind: Kind) -> None:
         self.shape = shape
         self.kind = kind
-        left = [(rule, folded(rule.expression, _constant_atoms(kind))) for rule in rules if rule.expression]
-        self._expressions = [_ALWAYS if one is True else one for _, one in left if not isinstance(one, bool) or one]
-        self.rules = [
-            msgspec.structs.replace(rule, expression=one)
-            for rule, one in zip((rule for rule, one in left if one is not False), self._expressions, strict=True)
-        ]
+        self.rules, self._expressions = asked.left(kind)
         self._gate = Gate(self._expressions, self._is_plain)
         self._selects = Selects(self._expressions, self._gate.share)
-        self._reading = _Reading(self.rules, shape, kind)
-        self._ways = self._chosen(None)
+        self._ways: _Ways | None = None
+
+    @cached_property
+    def _reading(self) -> _Reading:
+        """All that rules ask for."""
+        return _Reading(self.rules, self.shape, self.kind)
 
     @cached_property
     def program(self) -> Program:
@@ -213,10 +231,11 @@ class _Route:
 
     def judge(self, raws: Sequence[bytes]) -> tuple[list[Names], list[int]]:
         """The rules that each record matches, and the places of records that have to be read plainly."""
-        gate = self._ways.gate
-        if self._gate.learn(raws) | (gate is not self._gate and gate.learn(raws)):
-            self._ways = self._chosen(self._ways)
-        _, gated, program, reading = self._ways
+        ways = self._ways
+        if self._gate.learn(raws) | (ways is not None and ways.gate is not self._gate and ways.gate.learn(raws)):
+            ways = self._ways = self._chosen(ways, raws)
+        assert ways is not None  # noqa: S101 - a gate learns first of all
+        gate, gated, program, reading = ways
         every = range(len(raws))
         names: list[Names] = [()] * len(raws)
         refused: list[int] = []
@@ -225,7 +244,7 @@ class _Route:
             for at, matched in zip(rows, program.run(columns, len(rows)), strict=True):
                 names[at] = matched
             refused = _unread(every, rows, columns)
-        candidates = self._ways.gate.candidates(raws)
+        candidates = gate.candidates(raws)
         if candidates:
             places = list(candidates)
             rows, columns = self._reading.columns([raws[at] for at in places], places)
@@ -241,13 +260,16 @@ class _Route:
             names[at] = ()
         return names, sorted(set(refused))
 
-    def _chosen(self, before: _Ways | None) -> _Ways:
+    def _chosen(self, before: _Ways | None, raws: Sequence[bytes]) -> _Ways:
         """The gate says what it can tell; where most records pass, only of rules that ask for messages, which are dear.
         The program has the other rules.
         """
         gate, gated = self._gate, tuple(range(len(self.rules)))
         if gate.passing > _MANY:
+            gate.rest()
             gate, gated = self._gate_of_messages
+            if before is None or before.gate is not gate:
+                gate.learn(raws)
         left = set(range(len(self.rules))).difference(gated).union(gated[one] for one in gate.open)
         rules = [self.rules[place] for place in sorted(left)]
         if before is not None and before.gate is gate and rules == (before.program.rules if before.program else []):
@@ -289,7 +311,7 @@ class _Reading:
     def __init__(self, rules: Iterable[Rule], shape: Shape, kind: Kind) -> None:
         self.shape = shape
         self.kind = kind
-        atoms = [atom for rule in rules for atom in atoms_of(rule.expression)]
+        atoms = [atom for rule in rules if rule.expression is not None for atom in atoms_of(rule.expression)]
         others = [atom.predicate.argument[0] for atom in atoms if atom.predicate.kind == "field"]
         names = dict.fromkeys([*(atom.field for atom in atoms if atom.space == "native"), *others])
         self._roots = [tuple(root.split(".")) if root else () for root in shape.roots]

@@ -7,16 +7,23 @@ tells much is "open": it is asked of every event.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from watchbill.engine.detect.conditions import And, Expression, Not
 from watchbill.engine.detect.literals import FAST_BYTES
 from watchbill.engine.detect.predicates import Atom
 
-#: Literals are chosen anew once so many events were seen, by at most so many of them; then now and then.
-_CHOSEN_AT = (200, 4_000)
+#: Literals are chosen by the first events, however few; anew once so many were seen, and more where there are many
+#: literals, a share of whose number it is; then now and then. Each time by at most so many of the newest.
+_CHOSEN_AT = ((200, 0.05), (4_000, 0.2))
 _PAUSE = 500_000
+#: A plan that is not followed is looked at again when so many times as many events were seen.
+_REST = 50
+#: Fewer events say nothing of a share.
+_ENOUGH = 8
 SAMPLE = 200
 #: A rule whose literals are in more than this share of the events is open.
 _MOST = 0.4
@@ -45,8 +52,12 @@ class Plan(Generic[Literal]):
     """The literals that are looked for, for rules with these expressions.
 
     ``offers`` are for each atom groups (at least one) of literals, of each of which one is there whenever the atom holds; ``guess`` is
-    the share of events with a literal while none were counted. ``chosen`` has for each rule its group, None if open.
+    the share of events with a literal beside those that were counted. Once it has learned, ``chosen`` has for each rule
+    its group, None if open.
     """
+
+    chosen: Sequence[tuple[Literal, ...] | None] = ()
+    open: Sequence[int] = ()
 
     def __init__(
         self,
@@ -58,22 +69,28 @@ class Plan(Generic[Literal]):
         self.seen = 0
         self._expressions, self._offers, self._guess = expressions, offers, guess
         self._met: Mapping[Literal, Met] = {}
+        self._best: Mapping[Atom, tuple[float, list[Literal]]] = {}
         self._known = 0
-        self._rounds = 0
-        self._choose()
+        self._due = 1
+        self._dues = [max(least, int(len(self.literals) * share)) for least, share in _CHOSEN_AT]
 
     @property
     def wants(self) -> bool:
         """Whether a sample of the next events is of use."""
-        return bool(self.literals) and self._due - self.seen <= SAMPLE
+        return self._due - self.seen <= SAMPLE
 
     @property
-    def has_learned(self) -> bool:
-        return self._known > 0
+    def is_new(self) -> bool:
+        """Whether too few events were seen for anything that takes long to build."""
+        return self.seen < self._dues[0]
 
     @property
     def is_due(self) -> bool:
-        return bool(self.literals) and self.seen >= self._due
+        return self.seen >= self._due
+
+    def rest(self) -> None:
+        """Put off what is due next, where another way is taken."""
+        self._due = max(self._dues[-1], self.seen * _REST)
 
     def learn(self, met: Mapping[Literal, Met], events: int) -> None:
         """Choose anew by what was met in so many events."""
@@ -84,6 +101,11 @@ class Plan(Generic[Literal]):
         """About in which share of the events an atom may hold; None when that is not known."""
         best = self._best.get(atom)
         return None if best is None else best[0]
+
+    @property
+    def known(self) -> bool:
+        """Whether enough events were counted to say what share of them a literal is in."""
+        return self._known >= _ENOUGH
 
     def share_of(self, group: Iterable[Literal]) -> float:
         """In which share of the events any of the literals stands."""
@@ -105,8 +127,8 @@ class Plan(Generic[Literal]):
             None if one is None or self.share_of(one[1]) > _MOST else tuple(dict.fromkeys(one[1])) for one in found
         ]
         self.open = tuple(place for place, group in enumerate(self.chosen) if group is None)
-        self._due = _CHOSEN_AT[self._rounds] if self._rounds < len(_CHOSEN_AT) else self.seen + _PAUSE
-        self._rounds += 1
+        later = self.seen + _PAUSE if self.literals else math.inf
+        self._due = next((due for due in self._dues if due > self.seen * 1.5), later)
 
     def _price(self, literal: Literal) -> float:
         met, guess = self._met.get(literal, _UNMET), self._guess(literal)
@@ -145,16 +167,17 @@ def _price(part: tuple[float, list[Any]]) -> float:
     return part[0]
 
 
-def atoms_of(expression: Expression | None) -> list[Atom]:
+@lru_cache(maxsize=16_384)  # asked for again for each kind of event
+def atoms_of(expression: Expression) -> tuple[Atom, ...]:
     """All atoms of an expression, in order of appearance."""
     found: list[Atom] = []
-    left = [expression]
+    left: list[Expression] = [expression]
     while left:
         one = left.pop()
         if isinstance(one, Atom):
             found.append(one)
         elif isinstance(one, Not):
             left.append(one.item)
-        elif one is not None:
+        else:
             left += one.items[::-1]
-    return found
+    return tuple(found)

@@ -29,7 +29,7 @@ class Program:
         expressions = [rule.expression for rule in rules if rule.expression is not None]
         self._plan = Plan(expressions, _offers_of(expressions), _guess)
         self._selects = Selects(expressions, self._plan.share)
-        self._build()
+        self._lookups: list[tuple[Column, Lookup]] = []
 
     def run(self, columns: Columns, count: int) -> list[Names]:
         """The names of the rules that match, in the rules' order, for each of the ``count`` events of the columns."""
