@@ -102,7 +102,20 @@ def test_rules_from_a_zip_and_placeholders(detect, tmp_path):
 def test_who_interrupts_it_is_told_what_was_found_and_that_it_is_not_all(detect, tmp_path):
     """Ctrl-C while there is more to read: the report so far, marked, and an exit code of its own."""
     del detect  # its files are what is needed
-    arguments = [sys.executable, "-m", "watchbill", "detect", "--rules", "rules", "--format", "jsonl", "-"]
+    # Whoever runs the tests in the background of a shell has them ignore SIGINT, and with them what they start.
+    arguments = [
+        "env",
+        "--default-signal=INT",
+        sys.executable,
+        "-m",
+        "watchbill",
+        "detect",
+        "--rules",
+        "rules",
+        "--format",
+        "jsonl",
+        "-",
+    ]
     with subprocess.Popen(
         [*arguments, "--json"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:
