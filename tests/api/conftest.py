@@ -16,6 +16,7 @@ import pytest
 from django.core.cache import cache
 from django.db import transaction
 
+from ports import free_port
 from watchbill.core.clock import DAY, SystemClock
 from watchbill.core.paths import DataDir
 from watchbill.core.values import Role
@@ -102,9 +103,7 @@ def served(company, django_db_blocker, tmp_path_factory):
 
     data = DataDir(tmp_path_factory.mktemp("copy") / "company")
     shutil.copytree(company.root, data.root)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with django_db_blocker.unblock():
         before = connections.settings["default"]
         _console.use(databases.sqlite(data.database))
@@ -123,11 +122,11 @@ def served(company, django_db_blocker, tmp_path_factory):
             yield f"http://127.0.0.1:{port}", token, data
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def _wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 100
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:

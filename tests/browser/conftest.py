@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from ports import free_port
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))  # the company of the pages' tests
 
@@ -102,9 +103,7 @@ class Server:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The web process as `watchbill web` starts it, over the company's data."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     found = Server(tmp_path_factory.mktemp("installation"), port)
     found.run(_SEED)
     environment = os.environ | {"WATCHBILL_CONSOLE_PORT": str(port)}
@@ -112,7 +111,7 @@ def server(tmp_path_factory):
     with (found.folder / "web.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        for _ in range(150):
+        for _ in range(500):
             try:
                 urllib.request.urlopen(f"{found.url}/account/login/", timeout=5).close()  # noqa: S310 - our own address
                 break
@@ -121,7 +120,7 @@ def server(tmp_path_factory):
         yield found
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ class Served:
 
     def stop(self):
         self.process.terminate()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=60)
 
 
 def vkeys(place):

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from watchbill.core.clock import SystemClock
+from watchbill.core.clock import DAY, SystemClock
 from watchbill.core.config import Config
 from watchbill.core.errors import ConflictError, ContentError, NotFoundError
 from watchbill.core.paths import DataDir
@@ -138,10 +138,10 @@ def test_a_filter_that_is_over_is_a_change_too(data, monkeypatch):
     mine = data.create().root / "rules"
     mine.mkdir()
     (mine / "archive.yml").write_text(RULE.format("Archive", IDS[0]))
-    today = rfc3339(CLOCK.now())[:10]
+    tomorrow = rfc3339(CLOCK.now() + DAY)[:10]
     (mine / "filter.yml").write_text(
         "title: F\nlogsource: {product: windows}\nfilter: {rules: [archive], selection: {EventID: 1}, condition: not selection}\n"
-        f"watchbill: {{expires: {today}, reason: the migration}}\n"
+        f"watchbill: {{expires: {tomorrow}, reason: the migration}}\n"
     )
     folders = content.RuleFolders(data, Config())
     loaded = folders.load()

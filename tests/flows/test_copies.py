@@ -1,6 +1,5 @@
 """Copies to a folder and to an S3-compatible store: continuous, told when they fail, verified, restored from."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -9,6 +8,7 @@ import boto3
 import httpx
 import pytest
 
+from ports import free_port
 from watchbill.core.clock import HOUR, MINUTE
 from watchbill.core.errors import ConfigError, LedgerError
 from watchbill.core.paths import DataDir
@@ -22,24 +22,28 @@ from watchbill.state.trail import queries as trail
 KEY, SECRET = "AKIAEXAMPLE", "a-secret-that-nobody-may-see"
 
 
+def answers(address):
+    try:
+        return httpx.get(address, timeout=60)
+    except httpx.HTTPError:
+        return None
+
+
 @pytest.fixture(scope="module")
 def s3():
     """A local S3 server with one bucket."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     address = f"http://127.0.0.1:{port}"
-    for _ in range(150):
-        try:
-            httpx.get(address)
-            break
-        except httpx.HTTPError:
-            time.sleep(0.1)
+    deadline = time.monotonic() + 100
+    while not answers(address):
+        assert server.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     client = boto3.client(
         "s3", endpoint_url=address, aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name="us-east-1"
     )

@@ -27,7 +27,7 @@ class Mailbox(Controller):
 
     def __init__(self) -> None:
         self.mails = []
-        super().__init__(self, hostname="127.0.0.1", port=0)
+        super().__init__(self, hostname="127.0.0.1", port=0, ready_timeout=60)
 
     def _trigger_server(self) -> None:
         self.port = self.server.sockets[0].getsockname()[1]

@@ -100,7 +100,7 @@ def test_the_thread_looks_until_it_is_told_to_stop(place, story, monkeypatch):
 
     monkeypatch.setattr(guard_module, "Guard", Odd)
     with guarding(place.data, place.config, place.clock):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(seen) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
     assert set(seen) == {"guard"}

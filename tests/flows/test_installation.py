@@ -21,7 +21,7 @@ def rules(tmp_path, settings, monkeypatch):
 
 
 def until(wanted):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not wanted():
         assert time.monotonic() < deadline
         time.sleep(0.02)

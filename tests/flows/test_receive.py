@@ -29,8 +29,13 @@ def test_rsyslog_sends_and_all_of_it_is_there(receiving, rsyslog, tmp_path, acti
     here = receiving()
     here.start()
     rsyslog(f'action(type="omfwd" target="127.0.0.1" port="{here.port}" {action})', lines)
-    here.until(lambda: here.reader.head() >= 2_001)
-    messages = [raw for raw in here.stored(transport) if b" of the test" in raw]
+    messages = []
+
+    def told():
+        messages[:] = [raw for raw in here.stored(transport) if b" of the test" in raw]
+        return len(messages) >= 2_000
+
+    here.until(told)
     assert [int(raw.split(b"number ")[1].split()[0]) for raw in messages] == list(range(2_000))
     assert all(raw.startswith(b"<134>") for raw in messages)
     assert here.end() == 0

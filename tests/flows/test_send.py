@@ -30,7 +30,7 @@ def receiver(receiving):
     write_tokens(here.data.receivers / "tokens.json", [PushToken(1, "app", digest_of("wbp_x"))])
     here.start(ready="push")
     headers = {"Authorization": "Bearer wbp_x"}
-    here.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)
+    here.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False, timeout=60)
     here.url = f"http://127.0.0.1:{port}"
     yield here
     here.client.close()
@@ -84,7 +84,7 @@ def test_a_receiver_that_dies_and_a_sender_that_waits(receiver, tmp_path):
                 receiver.start(ready="push")
         receiver.until(lambda: len(receiver.stored("send")) >= 6_000)
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=20)
+        _, told = process.communicate(timeout=100)
     finally:
         process.kill()
     assert process.returncode == 0, told
@@ -121,7 +121,7 @@ def test_what_cannot_go_on_says_so(receiver, tmp_path):
     Sender(receiver.client, "s", State(memory)).send(log)
     with pytest.raises(ConfigError, match="knows nothing of"):
         Sender(receiver.client, "s", State(tmp_path / "other.json")).send(log)
-    stranger = httpx.Client(base_url=receiver.url, headers={"Authorization": "Bearer no"}, trust_env=False)
+    stranger = httpx.Client(base_url=receiver.url, headers={"Authorization": "Bearer no"}, trust_env=False, timeout=60)
     with stranger, pytest.raises(WatchbillError, match="receivers token add"):
         Sender(stranger, "t", State(tmp_path / "t.json")).send(log)
     memory.write_text("{")
@@ -145,7 +145,7 @@ def test_a_receiver_that_is_not_trusted(receiving, tmp_path):
     here.start(ready="push")
     log = tmp_path / "app.log"
     log.write_bytes(lines(1, 3))
-    client = httpx.Client(base_url=f"https://localhost:{port}", trust_env=False)
+    client = httpx.Client(base_url=f"https://localhost:{port}", trust_env=False, timeout=60)
     with client, pytest.raises(WatchbillError, match="--ca"):
         Sender(client, "s", State(tmp_path / "s.json")).send(log)
     assert not here.stored("send")

@@ -16,6 +16,7 @@ from watchbill.core.clock import SystemClock
 from watchbill.engine.collect.certificates import Authority
 from watchbill.engine.collect.push import PushToken, digest_of, write_tokens
 
+pytestmark = pytest.mark.timeout(500)
 #: Where tests/run.sh unpacks it: Debian does not install it beside rsyslog.
 UNPACKED = Path("/usr/local/lib/watchbill-tests/syslog-ng")
 #: As docs/connect-a-source.md has it, with a file as the source.
@@ -58,7 +59,7 @@ def syslog_ng(tmp_path):
     for process in running:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 def test_syslog_ng_by_https_loses_nothing(receiving, syslog_ng, tmp_path):
@@ -82,11 +83,11 @@ def test_syslog_ng_by_https_loses_nothing(receiving, syslog_ng, tmp_path):
         return Counter(int(raw.split()[2]) for raw in here.stored("ndjson"))
 
     for act in ("kill", "stop sender", "kill"):
+        before = here.reader.head()
         with lines.open("a") as file:
             file.writelines(f"message number {number} of the test\n" for number in range(written, written + 2_000))
         written += 2_000
-        before = here.reader.head()
-        here.until(lambda before=before: here.reader.head() > before, 60)
+        here.until(lambda before=before: here.reader.head() > before)
         if act == "kill":
             here.end(signal.SIGKILL)
             time.sleep(0.5)
@@ -95,5 +96,5 @@ def test_syslog_ng_by_https_loses_nothing(receiving, syslog_ng, tmp_path):
             sender.terminate()
             sender.wait(60)
             sender = start(config)
-    here.until(lambda: set(stored()) == set(range(written)), 90)
+    here.until(lambda: set(stored()) == set(range(written)), 100)
     assert here.end() == 0

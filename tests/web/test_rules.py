@@ -41,7 +41,7 @@ def theirs(console, tmp_path, monkeypatch):
 
 
 def follow(wanted):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not wanted():
         assert time.monotonic() < deadline
         time.sleep(0.02)
