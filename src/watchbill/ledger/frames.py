@@ -81,7 +81,7 @@ class Frame(NamedTuple):
         return hmac.compare_digest(self.mac, chain(key, previous, self.signed))
 
 
-def chain(key: bytes, previous: bytes, signed: bytes | bytearray) -> bytes:
+def chain(key: bytes, previous: bytes, signed: bytes | bytearray | memoryview) -> bytes:
     mac = hmac.new(key, previous, "sha256")
     mac.update(signed)
     return mac.digest()

@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from watchbill.core.clock import Clock
@@ -20,7 +21,6 @@ from watchbill.ledger.note import Checkpoint
 from watchbill.ledger.tiles import TileReader
 from watchbill.ledger.volume import shard_path
 
-_FOLDER = "orders"
 _LOOK_BACK = 4096  # entries among which an order that was entered before a crash is looked for
 
 
@@ -50,15 +50,20 @@ def erasure(
 
 def place(ledger: Path, order: Deletion) -> None:
     """Leave an order for the writer, durably. Raises OSError."""
-    folder = shard_path(ledger, order.shard) / _FOLDER
+    folder = _folder(shard_path(ledger, order.shard))
     durable.make_folder(folder)
     durable.replace(folder / f"{order.order}.json", order.encode())
+
+
+@lru_cache(256)  # asked at each tick
+def _folder(path: Path) -> Path:
+    return path / "orders"
 
 
 def waiting(path: Path) -> list[Path]:
     """Return the files of orders that lie in a shard's folder."""
     try:
-        return sorted(file for file in (path / _FOLDER).iterdir() if file.suffix == ".json")
+        return sorted(file for file in _folder(path).iterdir() if file.suffix == ".json")
     except FileNotFoundError:
         return []
 
@@ -100,7 +105,7 @@ def _deletions(log: TileReader, first: int, end: int) -> Iterator[tuple[str, int
 
 def settled(ledger: Path, order: Deletion) -> bool:
     """Tell whether the writer has entered and signed an order and closed the volumes that it names."""
-    return not (shard_path(ledger, order.shard) / _FOLDER / f"{order.order}.json").exists()
+    return not (_folder(shard_path(ledger, order.shard)) / f"{order.order}.json").exists()
 
 
 def carry_out(ledger: Path, keys: Path, clock: Clock, orders: Sequence[Deletion], *, patience: float = 15.0) -> None:

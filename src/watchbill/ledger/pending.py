@@ -106,9 +106,11 @@ class PendingSegment:
 
     def group(self) -> tuple[bytearray, bytes]:
         """Return the frame of what is not stored yet, and its MAC, with which it ends."""
-        frame = bytearray().join(self._parts(self._marks[-1], _Mark(*self._whole())))
-        mac = frames.chain(self.key, self.mac, frame)
-        frame += mac
+        parts = self._parts(self._marks[-1], _Mark(*self._whole()))
+        frame = bytearray().join([*parts, frames.NO_MAC])  # in its full length, which is not copied a second time
+        with memoryview(frame) as view:
+            mac = frames.chain(self.key, self.mac, view[: -frames.MAC_SIZE])
+            view[-frames.MAC_SIZE :] = mac
         return frame, mac
 
     def _parts(self, start: _Mark, end: _Mark) -> list[bytes]:

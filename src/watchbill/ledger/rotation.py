@@ -9,6 +9,7 @@ on the machine    apply: entries are checked and left for the writers, who enter
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ class Signer:
         _left(self._keys, shard).unlink(missing_ok=True)
 
 
+@lru_cache(256)  # asked at each tick
 def _left(keys: Path, shard: int) -> Path:
     return keys / "next" / f"shard-{shard:04}.entry"
 

@@ -26,7 +26,7 @@ _COUNTS = struct.Struct(">II")
 _RUN = struct.Struct(">IIqqQ")
 _LEAF_START = struct.Struct(">BBQ")
 _LEAF_MIDDLE = struct.Struct(">qqI")
-_LEAF = struct.Struct(">10sQ20sQ32s")
+_LEAF_REST = struct.Struct(">Q20sQ32s")
 
 
 class Run(NamedTuple):
@@ -98,16 +98,18 @@ def leaves(shard: int, first: int, runs: Sequence[Run], committed: Sequence[byte
     """
     if sum(run.records for run in runs) != len(committed):
         raise ValueError("the runs are not those of the records")
-    pack, start = _LEAF.pack, _LEAF_START.pack(0, 1, shard)
+    pack, begin = _LEAF_REST.pack, sha256(_LEAF_START.pack(0, 1, shard)).copy
     # One loop over all records, because most runs of a live source hold a single one.
     middles = chain.from_iterable(
         repeat(_LEAF_MIDDLE.pack(run.received, run.source_time, run.source), run.records) for run in runs
     )
     numbers = chain.from_iterable(range(run.sequence, run.sequence + run.records) for run in runs)
-    return [
-        sha256(pack(start, position, middle, number, commitment)).digest()
-        for position, middle, number, commitment in zip(count(first), middles, numbers, committed, strict=False)
-    ]
+    found = []
+    for position, middle, number, commitment in zip(count(first), middles, numbers, committed, strict=False):
+        leaf = begin()
+        leaf.update(pack(position, middle, number, commitment))
+        found.append(leaf.digest())
+    return found
 
 
 def chunk_nodes(leaf_hashes: Sequence[bytes]) -> Sequence[bytes]:

@@ -149,12 +149,13 @@ class Volume:
         """Walk all frames of the file. Raises LedgerError where there is none."""
         return frames.walk(self._fd, 0, os.fstat(self._fd).st_size, str(self.path))
 
-    def append(self, data: bytes | bytearray) -> int:
+    def append(self, *parts: bytes | bytearray) -> int:
         """Write and sync; return the offset where it stands. Raises OSError; then nothing of it counts."""
         os.lseek(self._fd, self.end, os.SEEK_SET)
-        durable.write_all(self._fd, data)
+        for part in parts:
+            durable.write_all(self._fd, part)
         os.fdatasync(self._fd)
-        offset, self.end = self.end, self.end + len(data)
+        offset, self.end = self.end, self.end + sum(map(len, parts))
         return offset
 
     def sync(self) -> None:

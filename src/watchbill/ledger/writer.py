@@ -30,6 +30,8 @@ MAX_RECORD = 16 << 20
 MAX_WAITING = 64 << 20
 _WORTH_PACKING = 4 << 20  # a volume of this size is closed after an hour, a smaller one after a day
 _BACKLOG = 16  # full segments that may wait for a tick; then commit seals them itself, to bound the memory
+#: What is to be written, and what to call with the offset where it was.
+_Frames = tuple[Sequence[bytes | bytearray], Callable[[int], None]]
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WAIT = "the records wait in memory: make space or mend the disk, then commit again (do not append them again)"
 
@@ -229,8 +231,8 @@ class Writer:
         """
         self.commit()
 
-        def frame() -> tuple[bytes, Callable[[int], None]]:
-            return self._entry_frame(entry), lambda _: None
+        def frame() -> _Frames:
+            return (self._entry_frame(entry),), lambda _: None
 
         self._store(frame)
         self._log.append(entry)
@@ -298,7 +300,7 @@ class Writer:
             self._segment += 1
         return self._open[-1]
 
-    def _groups(self) -> tuple[bytes | bytearray, Callable[[int], None]]:
+    def _groups(self) -> _Frames:
         """Return the frames of what is not stored yet, and what to call with the offset where they were written."""
         made = [(pending, *pending.group()) for pending in self._open if pending.unstored]
 
@@ -307,9 +309,9 @@ class Writer:
                 pending.stored(offset, len(group), mac)
                 offset += len(group)
 
-        return made[0][1] if len(made) == 1 else b"".join(group for _, group, _ in made), stored
+        return [group for _, group, _ in made], stored
 
-    def _store(self, make: Callable[[], tuple[bytes | bytearray, Callable[[int], None]]]) -> None:
+    def _store(self, make: Callable[[], _Frames]) -> None:
         """Write and sync. A full disk is waited for; after any other error the volume is abandoned and another begun,
         because a second fsync may call durable what is lost (https://lwn.net/Articles/752063/).
         """
@@ -318,7 +320,7 @@ class Writer:
                 if self._volume is None:
                     self._begin_volume("error")
                 data, stored = make()
-                stored(self._append(data))
+                stored(self._append(*data))
             except OSError as error:
                 full = error.errno in _NO_SPACE
                 self._fail(abandon=not full)
@@ -352,10 +354,10 @@ class Writer:
     def _refusal(self, error: OSError) -> LedgerError:
         return LedgerError(f"cannot write: {error}", place=Place(str(self._path)), mend=_WAIT, retry=True)
 
-    def _append(self, data: bytes | bytearray) -> int:
+    def _append(self, *data: bytes | bytearray) -> int:
         if self._volume is None:
             raise OSError(errno.EIO, "there is no volume to write to")
-        return self._volume.append(data)
+        return self._volume.append(*data)
 
     def _fail(self, *, abandon: bool) -> None:
         if self._volume is None:
@@ -392,7 +394,7 @@ class Writer:
         for pending in self._open:
             pending.forget_stored()
         data, stored = self._groups()
-        stored(volume.append(data))
+        stored(volume.append(*data))
         self._durable = self._position
         self._publish(sync=True)
 
@@ -432,7 +434,7 @@ class Writer:
         seals: list[Seal] = []
         previous = self._previous
 
-        def frames_of_seals() -> tuple[bytes, Callable[[int], None]]:
+        def frames_of_seals() -> _Frames:
             nonlocal previous
             previous, parts = self._previous, []
             seals.clear()
@@ -444,7 +446,7 @@ class Writer:
                 signed = frames.encode(frames.Kind.SEAL, pending.number, end, 0, seal.encode())
                 parts += [signed, frames.chain(pending.key, pending.mac, signed)]
             data = b"".join(parts)
-            return data, lambda offset: self._compare(offset, data)
+            return (data,), lambda offset: self._compare(offset, data)
 
         self._store(frames_of_seals)
         for pending, seal in zip(due, seals, strict=True):
