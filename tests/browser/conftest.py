@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -75,9 +74,9 @@ def chromium():
         if os.environ.get("CI"):
             pytest.fail(told)
         pytest.skip(told)
-    expect.set_options(timeout=30_000)  # a bound and no wait: the machine may be at other work
+    expect.set_options(timeout=60_000)  # a bound and no wait: the machine may be at other work
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS), timeout=180_000)
         yield browser
         browser.close()
 
@@ -93,7 +92,7 @@ class Server:
         place = str(Path(__file__).parents[1] / "web")
         environment = os.environ | {"WATCHBILL_DATA": str(self.folder)}
         subprocess.run(
-            [sys.executable, "-c", program, str(self.folder), place], check=True, env=environment, timeout=120
+            [sys.executable, "-c", program, str(self.folder), place], check=True, env=environment, timeout=300
         )
 
     def attack(self) -> None:
@@ -113,9 +112,9 @@ def server(tmp_path_factory):
     try:
         for _ in range(500):
             try:
-                urllib.request.urlopen(f"{found.url}/account/login/", timeout=5).close()  # noqa: S310 - our own address
+                urllib.request.urlopen(f"{found.url}/account/login/", timeout=60).close()  # noqa: S310 - our own address
                 break
-            except (urllib.error.URLError, ConnectionError):
+            except OSError:
                 time.sleep(0.2)
         yield found
     finally:
@@ -129,6 +128,7 @@ def signed_in(chromium, server):
     from company import PASSWORD
 
     context = chromium.new_context(base_url=server.url)
+    context.set_default_timeout(120_000)
     page = context.new_page()
     page.goto("/account/login/")
     page.get_by_label("Email").fill("analyst@example.com")

@@ -61,7 +61,7 @@ def test_with_the_root_here_keys_rotate_at_once_also_under_a_running_writer(fill
     started = threading.Event()
     thread = threading.Thread(target=run)
     thread.start()
-    started.wait(10)
+    assert started.wait(60)
     try:
         filled.run("keys", "rotate")
     finally:

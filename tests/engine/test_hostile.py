@@ -57,7 +57,7 @@ def test_a_hostile_record_costs_a_live_engine_little(name):
     """It becomes an event with a flaw, and the ones before and after it are judged."""
     facts = SourceFacts(1, "app", "syslog-tcp", {"format": "json"})
     took = []
-    for _ in range(4):
+    while not took or (min(took) >= 0.1 and len(took) < 8):
         normaliser, detector = Normaliser(PARSERS, clock=SystemClock()), Detector(rules(), lambda _: Criticality.LOW)
         found = []
         for position, raw in enumerate([GOOD, HOSTILE[name], GOOD]):
@@ -76,16 +76,17 @@ def test_a_hostile_record_costs_a_live_engine_little(name):
 def test_a_hostile_record_costs_detect_little(name, tmp_path):
     """In a file it is counted with its flaw, and the ones around it are found."""
     before, after = [], []
-    path = tmp_path / "records.jsonl"
-    for raws, took in ([GOOD, GOOD], before), ([GOOD, HOSTILE[name], GOOD], after):
-        path.write_bytes(b"\n".join(raws))
-        sources, _ = survey([str(path)])
-        for _ in range(4):
+    calm, hostile = tmp_path / "calm.jsonl", tmp_path / "hostile.jsonl"
+    calm.write_bytes(GOOD + b"\n" + GOOD)
+    hostile.write_bytes(GOOD + b"\n" + HOSTILE[name] + b"\n" + GOOD)
+    while not after or (min(after) - min(before) >= 0.1 and len(after) < 8):
+        for path, took in (calm, before), (hostile, after):
+            sources, _ = survey([str(path)])
             triage = Triage(rules(), PARSERS, SystemClock())
-            start = time.process_time()
+            start = time.thread_time()
             hits = list(triage.run(sources, 1, lambda _: None))
-            took.append(time.process_time() - start)
+            took.append(time.thread_time() - start)
             assert [hit.rule.name for hit in hits] == ["good", "good"]
-        # A line that is longer than any record is passed over, which is told as well.
-        assert bool(triage.tally.flaws or triage.troubles) == (len(raws) == 3)
+            # A line that is longer than any record is passed over, which is told as well.
+            assert bool(triage.tally.flaws or triage.troubles) == (path == hostile)
     assert min(after) - min(before) < 0.1

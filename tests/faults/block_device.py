@@ -73,7 +73,7 @@ class RecordingDisk:
 
     def close(self) -> None:
         subprocess.run(["umount", "-l", self._folder], check=False, capture_output=True)
-        self._thread.join(10)
+        self._thread.join(60)
         os.close(self._fd)
 
     def _serve(self) -> None:
@@ -134,7 +134,7 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        for _ in range(50):  # the kernel may still be busy with it
+        for _ in range(1_000):  # the kernel may still be busy with it
             if subprocess.run(["umount", folder], check=False, capture_output=True).returncode == 0:
                 break
             time.sleep(0.05)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+from waiting import until
+
 from watchbill.core.clock import DAY, SECOND, FixedClock
 from watchbill.core.paths import DataDir
 from watchbill.engine.collect import Origin, Sink
@@ -12,6 +14,12 @@ from watchbill.ledger import Reader, Writer, verify_ledger
 from watchbill.ledger.manifest import Manifest
 from watchbill.ledger.tiles import TileReader
 from watchbill.ledger.volume import shard_path
+
+
+def steps_told(data) -> list[int]:
+    """The seconds of each step of the clock that stands in the ledger."""
+    records = Reader(data.ledger, 0).read(0, 100)
+    return [json.loads(one.raw)["detail"]["seconds"] for one in records if b"clock.stepped" in one.raw]
 
 
 def test_a_clock_that_is_set_by_a_day_is_told_and_the_order_stays(tmp_path):
@@ -25,13 +33,13 @@ def test_a_clock_that_is_set_by_a_day_is_told_and_the_order_stays(tmp_path):
             clock.advance(SECOND // 3)
             clock.set(step)
             await sink.store(origin, [b"%d" % number])
-            await asyncio.sleep(0.6)  # the ledger's thread looks at the clock when it is idle
+            # The ledger's thread looks at the clock when it is idle.
+            await until(lambda number=number: len(steps_told(data)) >= number, "the step to be told")
         assert await sink.stop()
 
     asyncio.run(receive())
     records = [one for one in Reader(data.ledger, 0).read(0, 100) if one.source]
-    told = [json.loads(one.raw) for one in records if b"clock.stepped" in one.raw]
-    assert [event["detail"]["seconds"] for event in told] == [86_400, -172_800, 86_400]
+    assert steps_told(data) == [86_400, -172_800, 86_400]
     assert [one.raw for one in records if one.raw.isdigit()] == [b"0", b"1", b"2", b"3"]
     log = TileReader(shard_path(data.ledger, 0) / "log")
     size = int((log.path / "checkpoint").read_text().split("\n")[1])

@@ -12,6 +12,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 import pytest
+from waiting import until
 
 from watchbill.core.clock import SystemClock
 from watchbill.core.paths import DataDir
@@ -28,23 +29,27 @@ BETWEEN = 7
 
 
 @asynccontextmanager
-async def following(data, path):
-    """Follow a file into a real ledger."""
+async def following(data, path, last):
+    """Follow a file into a real ledger, to the line numbered ``last``."""
     clock = SystemClock()
     sink = Sink(Writer.open(data.ledger, shard=0, keys=data.keys, clock=clock), clock)
     sink.start()
     positions = Positions(data.root / "collect.json")
     positions.set(str(path), {}, 0)
-    follower = asyncio.create_task(
-        Follower(path, Origin("app", "file", path=str(path)), sink, positions, Counter(), grace=1.0).run()
-    )
+    follower = Follower(path, Origin("app", "file", path=str(path)), sink, positions, Counter(), grace=1.0)
+    following = asyncio.create_task(follower.run())
     try:
-        yield sink
-        await asyncio.sleep(1.6)  # the follower reads the last file to its end
+        yield sink, follower
+        await until(lambda: any(one.raw.startswith(b"%07d " % last) for one in records(data)), "the last line")
+        await asyncio.sleep(0.5)  # for what should not come any more
     finally:
-        follower.cancel()
-        await asyncio.gather(follower, return_exceptions=True)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         assert await sink.stop()
+
+
+def records(data):
+    return Reader(data.ledger, 0).read(0, 1 << 40)
 
 
 def stored(data):
@@ -61,15 +66,21 @@ def stored(data):
     return lines, sum(drop.lost for manifest in manifests for drop in manifest.drops), notes
 
 
-async def write(path, rotate, every):
-    """Write lines at the rate, as a program that opens its log anew after a rotation."""
+async def write(path, rotate, every, sink):
+    """Write lines at the rate, as a program that opens its log anew after a rotation.
+
+    It makes up for pauses of the machine's slowly, and a file that was not looked at yet is not rotated: so often no
+    logrotate runs, and nobody could follow that.
+    """
     began, file = time.monotonic(), path.open("ab", buffering=0)
     for first in range(0, LINES, BATCH):
         file.write(b"".join(b"%07d a line of a log that is being rotated\n" % n for n in range(first, first + BATCH)))
-        if first and first % every == 0 and rotate():
-            file.close()
-            file = path.open("ab", buffering=0)
-        await asyncio.sleep(max(0.0, began + first / RATE - time.monotonic()))
+        if first and first % every == 0:
+            await until(lambda upto=first - every + BATCH: sink.head > upto, "the file to be looked at")
+            if rotate():
+                file.close()
+                file = path.open("ab", buffering=0)
+        await asyncio.sleep(max(0.8 * BATCH / RATE, began + first / RATE - time.monotonic()))
     file.close()
 
 
@@ -124,8 +135,8 @@ def test_rotation_by_rename_loses_nothing(way, tmp_path):
     data, path = DataDir(tmp_path / "data").create(), tmp_path / "app.log"
 
     async def run() -> None:
-        async with following(data, path):
-            await write(path, way(path), 3_000)
+        async with following(data, path, LINES - 1) as (sink, _):
+            await write(path, way(path), 3_000, sink)
 
     asyncio.run(run())
     lines, lost, notes = stored(data)
@@ -138,8 +149,8 @@ def test_what_copy_and_truncation_lose_is_declared(tmp_path):
     data, path = DataDir(tmp_path / "data").create(), tmp_path / "app.log"
 
     async def run() -> None:
-        async with following(data, path):
-            await write(path, copied(path), 3_000)
+        async with following(data, path, LINES - 1) as (sink, _):
+            await write(path, copied(path), 3_000, sink)
 
     asyncio.run(run())
     lines, lost, notes = stored(data)
@@ -156,12 +167,12 @@ def test_a_loss_by_copy_and_truncation_that_was_seen_is_declared(tmp_path):
     path.write_bytes(b"".join(b"%07d first\n" % n for n in range(100)))
 
     async def run() -> None:
-        async with following(data, path):
-            await asyncio.sleep(0.5)
+        async with following(data, path, 100) as (sink, follower):
+            await until(lambda: sink.head > 100, "the first lines")
             shutil.copyfile(path, f"{path}.1")
             with path.open("ab") as file:
                 file.write(b"-000001 without its end")  # seen at the next look, and not a whole line yet
-            await asyncio.sleep(0.5)
+            await until(lambda: follower._tails[-1].size == path.stat().st_size, "the follower to see it")
             os.truncate(path, 0)
             with path.open("ab") as file:
                 file.write(b"0000100 after\n")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
+from cpu import cpu_seconds
 from watchbill.engine.detect import Detector, parse_rules
 from watchbill.sdk import Event, LogSource
 
@@ -44,6 +43,4 @@ def test_an_expression_that_hangs_others_is_linear_here(expression):
         position=1,
         received=1,
     )
-    began = time.process_time()
-    detector.feed([event], detector.match([event]))
-    assert time.process_time() - began < 1
+    assert cpu_seconds(lambda: detector.feed([event], detector.match([event])), 1) < 1

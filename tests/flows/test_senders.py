@@ -20,7 +20,6 @@ from watchbill.engine.collect.certificates import Authority
 from watchbill.engine.collect.push import PushToken, digest_of, write_tokens
 from watchbill.engine.collect.relp import RelpFramer
 
-pytestmark = pytest.mark.timeout(500)
 NAME = "logs.example.com"
 QUEUE = 'action.resumeRetryCount="-1" action.resumeInterval="1" action.resumeIntervalMax="1"'
 FRAME = re.compile(rb"(\d+) rsp \d+ 200 OK")

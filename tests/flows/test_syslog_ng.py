@@ -16,7 +16,6 @@ from watchbill.core.clock import SystemClock
 from watchbill.engine.collect.certificates import Authority
 from watchbill.engine.collect.push import PushToken, digest_of, write_tokens
 
-pytestmark = pytest.mark.timeout(500)
 #: Where tests/run.sh unpacks it: Debian does not install it beside rsyslog.
 UNPACKED = Path("/usr/local/lib/watchbill-tests/syslog-ng")
 #: As docs/connect-a-source.md has it, with a file as the source.

@@ -69,7 +69,7 @@ def alone(tmp_path_factory):
 
     yield run
     process.stdin.close()
-    process.wait(20)
+    process.wait(60)
     process.stdout.close()
 
 

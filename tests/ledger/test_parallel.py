@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import threading
@@ -14,8 +15,15 @@ from watchbill.ledger import parallel, verify, verify_ledger, writer
 from watchbill.ledger.compaction import compact
 
 
+@pytest.fixture
+def alone(monkeypatch):
+    """Idle threads that other tests left in this process do not keep it from forking."""
+    gc.collect()  # most of them belong to lakes that nobody has any more
+    monkeypatch.setattr(parallel, "possible", lambda processes: processes)
+
+
 @pytest.fixture(params=["as written", "packed"])
-def shared(request, place, monkeypatch):
+def shared(request, place, alone, monkeypatch):
     """A ledger of three volumes, each of several segments (and blocks), of which processes take turns."""
     monkeypatch.setattr(writer, "VOLUME_BYTES", 30_000)
     monkeypatch.setattr(verify, "_PARALLEL_BYTES", 0)
@@ -55,7 +63,7 @@ def test_processes_that_share_a_volume_say_what_one_says(shared, workers):
         path.write_bytes(whole)
 
 
-def test_each_share_hashes_its_segments_and_no_others(place, monkeypatch):
+def test_each_share_hashes_its_segments_and_no_others(place, alone, monkeypatch):
     """Otherwise two processes would need as long as one."""
     monkeypatch.setattr(verify, "_PARALLEL_BYTES", 0)
     with place.writer() as log:
@@ -90,7 +98,7 @@ def test_a_process_with_threads_does_the_work_itself():
         thread.join()
 
 
-def test_results_come_in_order_and_from_several_processes():
+def test_results_come_in_order_and_from_several_processes(alone):
     """Of n processes the k-th does every n-th task."""
     found = list(parallel.each(range(7), lambda task: {"task": task, "by": os.getpid()}, 3))
     assert [one["task"] for one in found] == list(range(7))
@@ -99,7 +107,7 @@ def test_results_come_in_order_and_from_several_processes():
     assert found[0]["by"] == found[3]["by"]
 
 
-def test_a_process_that_ends_early_is_told():
+def test_a_process_that_ends_early_is_told(alone):
     """A child that the kernel killed, for want of memory say."""
     with pytest.raises(LedgerError, match="ended early"):
         list(parallel.each(range(2), lambda task: os._exit(1) if task else {}, 2))

@@ -218,10 +218,12 @@ def test_a_cycle_beside_damage_is_no_clean_one(watched):
     assert made.cycle.findings
 
 
-def test_the_cycle_keeps_to_its_share(watched):
+def test_the_cycle_keeps_to_its_share(watched, monkeypatch):
     """What a round may spend grows with time, and with what is left to do in time."""
     _, made = watched
-    made._begin(time.monotonic())
+    now = time.monotonic()
+    monkeypatch.setattr(patrol.time, "monotonic", lambda: now)
+    made._begin(now)
     assert made._allowed() == pytest.approx(2.0, abs=0.05)
     made._began -= 1_000
     assert made._allowed() == pytest.approx(2.0 + 1_000 * patrol.SHARE, abs=0.5)
@@ -269,6 +271,9 @@ def test_a_tile_above_the_lowest_is_looked_at_as_well(tmp_path):
     (tmp_path / "log" / "tile" / "1" / "000").write_bytes(b"".join(upper))
     watch = patrol._Watch(tmp_path, 0, tmp_path / "keys", {})
     watch.signed = Checkpoint("x", 1 << 16, tree.root(upper))
+    os.utime(
+        tmp_path / "log" / "tile" / "1" / "000", ns=(1, 1)
+    )  # a change within the same tick of a clock has no other time
     watch._tiles.begin(1 << 16)
     assert watch._look_at_tiles() == []
     flip(tmp_path / "log" / "tile" / "1" / "000", 32 * 100)

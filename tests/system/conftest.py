@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -108,7 +109,7 @@ class Installation:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return json.loads(answer.read() or b"{}")
 
     def items(self, path: str, **query: str) -> list[dict]:
@@ -131,11 +132,18 @@ class Installation:
 
         return Reader(self.folder / "ledger", 0).head()
 
+    def stored(self, words: bytes) -> int:
+        """How many durable records of shard 0 have these words."""
+        from watchbill.ledger import Reader
+
+        with contextlib.closing(Reader(self.folder / "ledger", 0)) as reader:
+            return sum(words in record.raw for record in reader.read(0, 1 << 40))
+
     def run(self, *arguments: str, code: int = 0) -> str:
         """Run a command of the command line on this installation; returns what it printed."""
         done = subprocess.run(
             [sys.executable, "-m", "watchbill", *arguments, "--data", str(self.folder)],
-            env=self.environment, capture_output=True, text=True, timeout=120, check=False,
+            env=self.environment, capture_output=True, text=True, timeout=200, check=False,
         )  # fmt: skip
         assert done.returncode == code, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout

@@ -13,7 +13,7 @@ import pytest
 from authority import Authority
 from ports import free_port
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture

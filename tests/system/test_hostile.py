@@ -13,7 +13,7 @@ import pytest
 from watchbill.core.paths import DataDir
 from watchbill.engine.collect import DoorClient
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 
 def failures(host: str, address: str, count: int = 6) -> list[str]:

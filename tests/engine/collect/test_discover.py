@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -11,13 +13,16 @@ from watchbill.engine.collect.discover import FILES
 
 
 @pytest.fixture
-def machine(tmp_path):
-    """A root folder with some logs in it."""
-    for name in ("var/log/auth.log", "var/log/nginx/access.log", "var/log/nginx/access.log.2.gz"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return tmp_path
+def machine():
+    """A root folder with some logs in it; everybody may look into it, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="wb-machine-") as made:
+        root = Path(made)
+        root.chmod(0o755)
+        for name in ("var/log/auth.log", "var/log/nginx/access.log", "var/log/nginx/access.log.2.gz"):
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        yield root
 
 
 def states(machine):
@@ -46,20 +51,14 @@ def test_what_is_no_file_is_said(machine):
 
 
 @pytest.fixture
-def nobody(machine):
+def nobody():
     """Not root, for whom everything can be read."""
     if os.geteuid():
         yield
         return
-    folders = [folder for folder in (machine, *machine.parents) if not folder.stat().st_mode & 0o001]
-    modes = [folder.stat().st_mode for folder in folders]
-    for folder in folders:
-        folder.chmod(0o755)
     os.seteuid(65_534)
     yield
     os.seteuid(0)
-    for folder, mode in zip(folders, modes, strict=True):
-        folder.chmod(mode)
 
 
 @pytest.mark.parametrize("name", ["var/log/auth.log", "var/log/nginx"])

@@ -1,9 +1,8 @@
 """Every rule that cannot run is a Problem with its place and reason; hostile files cost nothing."""
 
-import time
-
 import pytest
 
+from cpu import cpu_seconds
 from watchbill.core.values import Criticality
 from watchbill.engine.detect import Detector, load_rules, parse_rules
 from watchbill.sdk import Event, LogSource
@@ -81,23 +80,28 @@ def test_one_of_thousands_of_searches_is_bounded():
     """Thousands of searches load, thousands of times thousands are refused with their line, both soon."""
     searches = "".join(f"  s{number}: {{a: x{number}}}\n" for number in range(5_000))
     text = f"title: T\nname: rule\nlogsource: {{product: p}}\ndetection:\n{searches}  condition: "
-    start = time.process_time()
-    assert len(parse_rules(text + "1 of s*").rules) == 1
-    found = problem(text + " or ".join(["all of s*"] * 400))
-    assert "searches repeated" in found.reason
-    assert found.place.line == 5_005
-    assert time.process_time() - start < 20
+
+    def load():
+        assert len(parse_rules(text + "1 of s*").rules) == 1
+        found = problem(text + " or ".join(["all of s*"] * 400))
+        assert "searches repeated" in found.reason
+        assert found.place.line == 5_005
+
+    assert cpu_seconds(load, 20) < 20
 
 
 def test_a_rule_with_many_values_is_matched_in_bounded_time():
     """Ten thousand literals of one field, and a text that nearly has them all."""
     values = ", ".join(f"'{number:05}{'a' * (number % 50)}'" for number in range(10_000))
     ruleset = parse_rules(RULE.format(item=f"a|contains: [{values}]", condition="selection"))
-    detector = Detector(ruleset, lambda _: Criticality.LOW)
     text = "".join(f"{number:05}"[::-1] for number in range(20_000))
-    start = time.process_time()
-    assert detector.match([Event(3002, {"a": text}, {}, "")])
-    assert time.process_time() - start < 10
+    detectors = [Detector(ruleset, lambda _: Criticality.LOW)]
+
+    def match():
+        assert detectors.pop().match([Event(3002, {"a": text}, {}, "")])
+        detectors.append(Detector(ruleset, lambda _: Criticality.LOW))
+
+    assert cpu_seconds(match, 10) < 10
 
 
 @pytest.mark.parametrize(
