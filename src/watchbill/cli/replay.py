@@ -24,7 +24,7 @@ _SLOWEST_SECONDS = 600
 @click.option("--wait", is_flag=True, help="Return when all of it has been judged and can be searched.")
 @data_option
 def replay(data: DataDir, files: tuple[str, ...], source: str, form: str, speed: str, *, wait: bool) -> None:
-    """Send recorded logs (files, folders, .gz, "-" for standard input) through the same door as live ones.
+    """Send recorded logs (files, folders, also .gz and .zst, "-" for standard input) through the same door as live ones.
 
     A running server takes them in; without one they go straight into the ledger, and --wait judges them here.
     """

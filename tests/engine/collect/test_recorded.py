@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 import tracemalloc
 
 import pytest
@@ -11,6 +12,11 @@ import pytest
 from watchbill.core.errors import ConfigError, NotFoundError, WatchbillError
 from watchbill.core.times import rfc3339
 from watchbill.engine.collect.recorded import find, read, time_of
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 DELIVERY = b'{"Records": [\n {"eventName": "A"},\n {"eventName": "B"}\n]}'
 
@@ -31,15 +37,30 @@ def records(data, **more):
         (b"", []),
     ],
 )
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, zstd.compress], ids=["plain", "gzip", "zstd"])
 def test_forms(data, raws, packed):
     """Lines, JSON lines, delivery files and arrays, compressed or not; a broken delivery is kept as its lines."""
-    assert records(gzip.compress(data) if packed else data) == raws
+    assert records(packed(data)) == raws
 
 
-def test_damaged_gzip_gives_what_came_before():
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
+def test_members_and_frames_follow_each_other(pack):
+    """A packed file that was appended to, as rotation does, is read to its end."""
+    assert records(pack(b"one\ntw") + pack(b"o\n")) == [b"one", b"two"]
+
+
+def test_zstd_that_refers_too_far_back_is_refused():
+    """A window of 256 MiB is not asked for, whatever the file says."""
+    options = {zstd.CompressionParameter.window_log: 28, zstd.CompressionParameter.content_size_flag: 0}
+    packer = zstd.ZstdCompressor(options=options)
+    with pytest.raises(ConfigError, match="zstd file is damaged"):
+        records(packer.compress(b"a line\n" * 1000) + packer.flush())
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
+def test_a_damaged_packed_file_gives_what_came_before(pack):
     """The lines before the damage are given, then the error says so."""
-    whole = gzip.compress(b"".join(b"%d line\n" % number for number in range(200_000)))
+    whole = pack(b"".join(b"%d line\n" % number for number in range(200_000)))
     got = []
     batches = read(io.BytesIO(whole[: len(whole) // 2]))
     with pytest.raises(ConfigError, match="damaged"):
@@ -48,10 +69,11 @@ def test_damaged_gzip_gives_what_came_before():
     assert len(got) > 50_000
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 @pytest.mark.parametrize("first", [b"x", b"{"])
-def test_a_bomb_costs_no_memory(first):
+def test_a_bomb_costs_no_memory(first, pack):
     """100 MB of one line in some kB, as text or as a delivery file: cut, declared, and never held."""
-    bomb = gzip.compress(first + bytes(100_000_000), 1)
+    bomb = pack(first + bytes(100_000_000), 1)
     tracemalloc.start()
     try:
         cuts = [cut for batch in read(io.BytesIO(bomb), whole=8 << 20) for cut in batch.cuts]

@@ -1,10 +1,11 @@
-"""Recorded logs as batches of records: plain or gzip files, folders, standard input, delivery files of JSON."""
+"""Recorded logs as batches of records: files, plain or packed (gzip, zstd), folders, standard input, delivery files of JSON."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -20,6 +21,11 @@ from watchbill.engine.collect.framing import LINE_LIMIT, Cut, Framer
 from watchbill.engine.collect.tail import kind_of
 from watchbill.engine.normalise.split import split_records
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 CHUNK = 256 << 10
 #: A delivery file is read whole; a longer one is taken line by line, so that no archive can fill the memory.
 WHOLE_LIMIT = 128 << 20
@@ -28,6 +34,8 @@ _ARRAY = re.compile(rb"\s*\[\s*[{\]]")
 _DELIVERY_KEYS = ("Records", "events", "value", "logs")
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+#: How far back a zstd file may refer, as a power of two: what "zstd --long" and "zstd -dc" take at most (128 MiB).
+_WINDOW_LOG = 27
 
 
 class Batch(NamedTuple):
@@ -61,9 +69,7 @@ def read(stream: IO[bytes], *, limit: int = LINE_LIMIT, whole: int = WHOLE_LIMIT
     """Read a recorded log. Raises ConfigError where it cannot be decompressed; what came before was given."""
     at = _position(stream)
     start = stream.read(4)
-    if start == _ZSTD:
-        raise ConfigError("zstd files are not read", mend="decompress it first: zstd -dc FILE | watchbill replay -")
-    plain = _Unzipped(stream, start) if start[:2] == _GZIP else _Joined(stream, start)
+    plain = _Unpacked(stream, start) if start[:2] == _GZIP or start == _ZSTD else _Joined(stream, start)
     head = plain.read(CHUNK)
     if _is_delivery(head):
         parts, size = [head], len(head)
@@ -101,17 +107,25 @@ class _Joined:
         return start + self._stream.read(size - len(start))
 
 
-class _Unzipped:
-    """The same for gzip; errors are ours."""
+class _Unpacked:
+    """The same for gzip and zstd, of any number of members or frames; errors are ours."""
 
     def __init__(self, stream: IO[bytes], start: bytes) -> None:
-        self._file = gzip.GzipFile(fileobj=_Joined(stream, start), mode="rb")  # type: ignore[call-overload]
+        joined = _Joined(stream, start)
+        self._file: gzip.GzipFile | zstd.ZstdFile
+        if start == _ZSTD:
+            self._name = "zstd"
+            options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
+            self._file = zstd.ZstdFile(joined, "rb", options=options)  # type: ignore[call-overload]
+        else:
+            self._name = "gzip"
+            self._file = gzip.GzipFile(fileobj=joined, mode="rb")  # type: ignore[call-overload]
 
     def read(self, size: int) -> bytes:
         try:
             return bytes(self._file.read1(size))
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ConfigError(f"the gzip file is damaged: {error}", mend="what came before was taken") from None
+        except (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError) as error:
+            raise ConfigError(f"the {self._name} file is damaged: {error}", mend="what came before was taken") from None
 
 
 def _is_delivery(head: bytes) -> bool:
