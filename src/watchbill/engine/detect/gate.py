@@ -20,6 +20,8 @@ from watchbill.engine.detect.plan import LITERAL, SAMPLE, Met, Plan, atoms_of
 from watchbill.engine.detect.predicates import Atom, Predicate, guards_of
 
 _SETS = 16_384
+#: About how many records are still to come of a kind of which few were seen.
+_FEW = 50
 _LONGEST_SET = 64
 
 #: Runs of a value's text that JSON spells in one way, escaped characters apart (``_HIDDEN``): ASCII without quotes. A
@@ -82,14 +84,14 @@ class Gate:
             self._sample = [*self._sample, *raws[-SAMPLE:]][-SAMPLE:]
         if not plan.is_due:
             return False
+        sample, self._sample = self._sample[-plan.sample :], []
         masks, hits = defaultdict[bytes, int](int), Counter[bytes]()
-        for at, found in Scanner(plan.literals, quick=True).find(self._sample).items():
+        for at, found in Scanner(plan.literals, few=len(sample)).find(sample).items():
             met = [plan.literals[pattern] for pattern in found]
             hits.update(met)
             for literal in set(met):
                 masks[literal] |= 1 << at
-        plan.learn({literal: Met(mask, hits[literal]) for literal, mask in masks.items()}, len(self._sample))
-        self._sample = []
+        plan.learn({literal: Met(mask, hits[literal]) for literal, mask in masks.items()}, len(sample))
         self._build()
         return True
 
@@ -102,7 +104,7 @@ class Gate:
         if not self._literals:
             return {}
         if self._scanner is None:  # not made where all records go by
-            self._scanner = Scanner([*self._literals, *_HIDDEN], quick=self._plan.is_new)
+            self._scanner = Scanner([*self._literals, *_HIDDEN], few=_FEW if self._plan.is_new else None)
         found = self._scanner.find(raws)
         return {at: rules for at, patterns in found.items() if (rules := self._rules(tuple(patterns), raws[at]))}
 

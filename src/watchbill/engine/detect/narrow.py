@@ -20,10 +20,11 @@ Path = tuple[str, ...]
 class Narrow:
     """Reads the values at ``paths`` out of objects, ``missing`` for what is not there.
 
-    A part "*" stands for each member, of which the first counts.
+    A part "*" stands for each member, of which the first counts. With ``keys`` the objects that are read are equal, and
+    of one hash, when their values at the paths are, which are texts, whole numbers and nothing else.
     """
 
-    def __init__(self, paths: Sequence[Path], missing: Any = MISSING) -> None:
+    def __init__(self, paths: Sequence[Path], missing: Any = MISSING, *, keys: bool = False) -> None:
         wanted = set(paths)
         #: Paths into what is wanted as a whole as well: dug out of that.
         self._inside = {path: at for path in wanted for at in range(1, len(path)) if path[:at] in wanted}
@@ -33,15 +34,20 @@ class Narrow:
             for part in path:
                 node = node.setdefault(part, {})
         self._missing = missing
-        self._root = _Node(tree, (), missing)
+        self._root = _Node(tree, (), missing, keys=keys)
         self._decode = msgspec.json.Decoder(self._root.type).decode
+
+    def read_all(self, raws: Sequence[bytes]) -> list[Any] | None:
+        """The objects; None when any cannot be decoded."""
+        try:
+            return list(map(self._decode, raws))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
 
     def read(self, raws: Sequence[bytes]) -> tuple[list[Any], list[int]]:
         """The objects that can be decoded, and the places of the others."""
-        try:
-            return list(map(self._decode, raws)), []
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass
+        if (every := self.read_all(raws)) is not None:
+            return every, []
         read, others = [], []
         for at, raw in enumerate(raws):
             try:
@@ -63,21 +69,25 @@ class Narrow:
 class _Node:
     """One object on the way: a struct type with a field for each member of interest."""
 
-    def __init__(self, tree: dict[str, Any], path: Path, missing: Any) -> None:
+    def __init__(self, tree: dict[str, Any], path: Path, missing: Any, *, keys: bool) -> None:
         self.path = path
         self._missing = missing
         self.leaves = [name for name, below in tree.items() if not below]
         self.inner = {
-            name: _Node(below, (*path, name), missing) for name, below in tree.items() if below and name != "*"
+            name: _Node(below, (*path, name), missing, keys=keys)
+            for name, below in tree.items()
+            if below and name != "*"
         }
-        self.each = _Node(tree["*"], (*path, "*"), missing) if "*" in tree else None
-        fields: list[tuple[str, Any, Any]] = [(f"f{at}", Any, missing) for at, _ in enumerate(self.leaves)]
+        self.each = _Node(tree["*"], (*path, "*"), missing, keys=keys) if "*" in tree else None
+        leaf: Any = str | int | None if keys else Any
+        fields: list[tuple[str, Any, Any]] = [(f"f{at}", leaf, missing) for at, _ in enumerate(self.leaves)]
         fields += [(f"n{at}", node.annotation, None) for at, node in enumerate(self.inner.values())]
         names = [*self.leaves, *self.inner]
         # Positional, so that a member of any name is a field of ours.
         self.type = msgspec.defstruct(
-            "Part", fields, rename=dict(zip((one for one, _, _ in fields), names, strict=True)), gc=False, eq=False
-        )
+            "Part", fields, rename=dict(zip((one for one, _, _ in fields), names, strict=True)), gc=False, eq=keys,
+            frozen=keys,
+        )  # fmt: skip
         if self.each is not None and names:
             raise ValueError(f"{'.'.join(path)}: members are named beside '*'")
 

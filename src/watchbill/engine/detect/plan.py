@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from watchbill.engine.detect.conditions import And, Expression, Not
-from watchbill.engine.detect.literals import FAST_BYTES
+from watchbill.engine.detect.literals import pays
 from watchbill.engine.detect.predicates import Atom
 
 #: Literals are chosen by the first events, however few; anew once so many were seen, and more where there are many
@@ -25,12 +25,11 @@ _REST = 50
 #: Fewer events say nothing of a share.
 _ENOUGH = 8
 SAMPLE = 200
+_FIRST_SAMPLE = 64
 #: A rule whose literals are in more than this share of the events is open.
 _MOST = 0.4
 #: Costs in about microseconds: of asking an event for a rule, and of a literal that is met.
 _ASK, _HIT = 1.0, 0.4
-#: The fast form of an automaton takes some two microseconds a byte to build, and saves some forty an event.
-_FAST_BYTES_AN_EVENT = 20
 
 LITERAL = {"equals", "startswith", "endswith", "contains", "guard"}
 
@@ -71,13 +70,18 @@ class Plan(Generic[Literal]):
         self._met: Mapping[Literal, Met] = {}
         self._best: Mapping[Atom, tuple[float, list[Literal]]] = {}
         self._known = 0
-        self._due = 1
+        self._due: float = 1
         self._dues = [max(least, int(len(self.literals) * share)) for least, share in _CHOSEN_AT]
 
     @property
     def wants(self) -> bool:
         """Whether a sample of the next events is of use."""
         return self._due - self.seen <= SAMPLE
+
+    @property
+    def sample(self) -> int:
+        """How many events to count in; few while few were seen, for that is what each event costs most."""
+        return _FIRST_SAMPLE if self._next_due else SAMPLE
 
     @property
     def is_new(self) -> bool:
@@ -107,6 +111,11 @@ class Plan(Generic[Literal]):
         """Whether enough events were counted to say what share of them a literal is in."""
         return self._known >= _ENOUGH
 
+    @property
+    def _next_due(self) -> int | None:
+        """After how many events the literals are soon chosen anew."""
+        return next((due for due in self._dues if due > self.seen * 1.5), None)
+
     def share_of(self, group: Iterable[Literal]) -> float:
         """In which share of the events any of the literals stands."""
         mask, guessed = 0, 0.0
@@ -117,7 +126,7 @@ class Plan(Generic[Literal]):
 
     def is_worth_a_fast_automaton(self, size: int) -> bool:
         """Whether an automaton of so many bytes is to be built in its fast form."""
-        return size <= min(FAST_BYTES, self.seen * _FAST_BYTES_AN_EVENT)
+        return pays(size, self.seen)
 
     def _choose(self) -> None:
         prices = {literal: self._price(literal) for literal in self.literals}
@@ -128,7 +137,7 @@ class Plan(Generic[Literal]):
         ]
         self.open = tuple(place for place, group in enumerate(self.chosen) if group is None)
         later = self.seen + _PAUSE if self.literals else math.inf
-        self._due = next((due for due in self._dues if due > self.seen * 1.5), later)
+        self._due = self._next_due or later
 
     def _price(self, literal: Literal) -> float:
         met, guess = self._met.get(literal, _UNMET), self._guess(literal)

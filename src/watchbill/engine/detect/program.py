@@ -13,7 +13,7 @@ from itertools import chain, islice
 from watchbill.engine.detect.conditions import Expression
 from watchbill.engine.detect.guards import SEPARATOR
 from watchbill.engine.detect.index import Literals, Lookup
-from watchbill.engine.detect.plan import LITERAL, SAMPLE, Met, Plan, atoms_of
+from watchbill.engine.detect.plan import LITERAL, Met, Plan, atoms_of
 from watchbill.engine.detect.predicates import Atom, Predicate, guards_of
 from watchbill.engine.detect.rules import Rule
 from watchbill.engine.detect.verify import Column, Columns, Selects, column_of
@@ -57,13 +57,14 @@ class Program:
         masks: dict[Atom, int] = defaultdict(int)
         hits = Counter[Atom]()
         for column, atoms in by_column.items():
-            found = Literals([atom.predicate for atom in atoms]).find(list(islice(columns[column], SAMPLE)))
+            found = Literals([atom.predicate for atom in atoms]).find(list(islice(columns[column], plan.sample)))
             for at, numbers in found.items():
                 met = [atoms[number] for number in numbers]
                 hits.update(met)
                 for atom in set(met):
                     masks[atom] |= 1 << at
-        plan.learn({atom: Met(mask, hits[atom]) for atom, mask in masks.items()}, min(count, SAMPLE))
+        plan.learn({atom: Met(mask, hits[atom]) for atom, mask in masks.items()}, min(count, plan.sample))
+        self._selects.clear()  # their order follows from what was counted
         self._build()
 
     def _build(self) -> None:
