@@ -70,3 +70,10 @@ def test_a_range_proof_leads_to_the_root_and_nothing_else_does(data):
     if proof:
         with pytest.raises(ValueError):
             tree.root_from_range(first, leaves[first:end], size, proof[:-1])
+
+
+def test_nodes_that_are_cut_give_another_head():
+    """What a forged block holds in the place of nodes is hashed as it is, and is an error of nobody's but the block's."""
+    nodes = hashes(5)
+    assert tree.root([*nodes[:2], nodes[2][:7], *nodes[3:]]) != tree.root(nodes)
+    assert tree.root([b"", *nodes[1:]]) != tree.root(nodes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 
@@ -25,10 +24,10 @@ def levels(leaves: Sequence[bytes]) -> list[Sequence[bytes]]:
     """
     tree = [leaves]
     while len(leaves) > 1:
-        nodes = []
-        for pair in struct.unpack_from("64s" * (len(leaves) // 2), b"".join(leaves)):
+        nodes, pairs = [], iter(leaves)
+        for left, right in zip(pairs, pairs, strict=False):
             node = _begin_node()
-            node.update(pair)
+            node.update(left + right)
             nodes.append(node.digest())
         leaves = [*nodes, leaves[-1]] if len(leaves) % 2 else nodes
         tree.append(leaves)
