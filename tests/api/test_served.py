@@ -35,7 +35,7 @@ def test_the_guides_commands_work(served, tmp_path, commands):
     address, token, _ = served
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands], cwd=tmp_path, capture_output=True, text=True, timeout=150,
+        ["bash", "-euo", "pipefail", "-c", commands], cwd=tmp_path, capture_output=True, text=True, timeout=400,
         env={**os.environ, "WATCHBILL_URL": address, "WATCHBILL_TOKEN": token, "PATH": programs}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr

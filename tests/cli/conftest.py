@@ -64,7 +64,7 @@ def process():
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "watchbill", *arguments], capture_output=True, text=True, timeout=120, check=False,
+            [sys.executable, "-m", "watchbill", *arguments], capture_output=True, text=True, timeout=400, check=False,
             env={**os.environ, **environment},
         )  # fmt: skip
 

@@ -103,7 +103,7 @@ def smtp(certificate):
 
     def start(**options):
         box = Mailbox()
-        server = Sink(box, hostname="127.0.0.1", port=0, **options)
+        server = Sink(box, hostname="127.0.0.1", port=0, ready_timeout=60, **options)
         server.start()
         running.append(server)
         config = {

@@ -48,9 +48,9 @@ def test_two_processes_write_at_once(tmp_path, state):
     """Neither loses an entry nor fails because the other writes (SQLite waits for its turn)."""
     environ = os.environ | {"WATCHBILL_DATA": str(tmp_path), "DJANGO_SETTINGS_MODULE": "watchbill.state.settings"}
     environ.pop("WATCHBILL_DATABASE", None)
-    subprocess.run([sys.executable, "-c", _WRITER, tmp_path, "first"], env=environ, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", _WRITER, tmp_path, "first"], env=environ, check=True, timeout=400)
     pair = [subprocess.Popen([sys.executable, "-c", _WRITER, tmp_path, name], env=environ) for name in ("a", "b")]
-    assert [one.wait(120) for one in pair] == [0, 0]
+    assert [one.wait(400) for one in pair] == [0, 0]
     import sqlite3
 
     stored = sqlite3.connect(tmp_path / "state.sqlite3")

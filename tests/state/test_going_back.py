@@ -33,7 +33,7 @@ def test_the_version_before_can_be_started_again(other_database, tmp_path):
     if not other_database:
         del environ["WATCHBILL_DATABASE"]
     done = subprocess.run(
-        [sys.executable, PROGRAM, tmp_path], env=environ, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, PROGRAM, tmp_path], env=environ, capture_output=True, text=True, check=False, timeout=400
     )
     assert done.returncode == 0, done.stderr
     rows, *apps = done.stdout.split()
