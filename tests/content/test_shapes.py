@@ -34,6 +34,8 @@ def disagreements(parser, lines, **facts):
             wrong.append((kind.logsource, native.keys() ^ event.native.keys(), line))
         elif kind.class_uid not in {None, event.class_uid}:
             wrong.append((kind.class_uid, event.class_uid, line))
+        elif kind.activity_id not in {None, event.ocsf.get("activity_id")}:
+            wrong.append((kind.activity_id, event.ocsf.get("activity_id"), line))
     return wrong, len(read)
 
 

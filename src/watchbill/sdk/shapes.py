@@ -32,14 +32,15 @@ class Kind(NamedTuple):
     """What records with one header are.
 
     ``constants`` are native fields that follow from the header: rules may be folded with them. ``derived`` are fields
-    that the record has under another name or in another form. ``class_uid`` is the OCSF class that the parser gives
-    them, None when the header alone does not tell.
+    that the record has under another name or in another form. ``class_uid`` and ``activity_id`` are the OCSF class and
+    activity that the parser gives them, None when the header alone does not tell.
     """
 
     logsource: LogSource
     constants: Mapping[str, object] = {}
     derived: Mapping[str, Derived] = {}
     class_uid: int | None = None
+    activity_id: int | None = None
 
 
 class Shape(NamedTuple):

@@ -39,10 +39,10 @@ class _What(NamedTuple):
     name: str = ""
 
 
-def class_of(source: LogSource, event_id: int) -> int:
+def class_of(source: LogSource, event_id: int) -> tuple[int, int | None]:
     """The OCSF class that ``event`` gives to events of this source and number."""
     what = _what(source, event_id)
-    return what.class_uid if what else ocsf.BASE
+    return (what.class_uid, what.activity) if what else (ocsf.BASE, None)
 
 
 def event(source: LogSource, event_id: int, fields: Fields) -> Values:

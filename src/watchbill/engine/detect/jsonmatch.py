@@ -11,7 +11,7 @@ another shape, or no JSON, is handed back: nothing is lost on the way.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain, repeat
 from typing import Any, Final, NamedTuple
@@ -45,10 +45,13 @@ _ALWAYS = And(())
 
 
 class Judged(NamedTuple):
-    """``matches`` by the records' order; ``others`` are the places of records that are not of the shape."""
+    """``matches`` by the records' order; ``others`` are the places of records that are not of the shape. ``kinds`` says of
+    most of the rest what they are: constants and derived fields of a kind are those of one of these records.
+    """
 
     matches: list[Match]
     others: list[int]
+    kinds: list[tuple[Kind, list[int]]]
 
 
 class JsonMatcher:
@@ -60,7 +63,7 @@ class JsonMatcher:
         self._paths = [tuple(path.split(".")) for path in shape.header]
         self._header = Narrow(self._paths, missing=None)
         self._keyed = None if shape.text else Narrow(self._paths, missing=None, keys=True)
-        self._by_header: dict[Hashable, _Route | None] = {}
+        self._by_header: dict[Hashable, _Known | None] = {}
         self._routes: dict[Any, _Route] = {}
         self._asked: dict[LogSource, _Asked] = {}
 
@@ -71,20 +74,25 @@ class JsonMatcher:
         if plain:
             unread = set(plain)
             places = [at for at in places if at not in unread]  # type: ignore[assignment]
-        groups: dict[_Route | None, list[int]] = defaultdict(list)
-        for at, route in zip(places, self._route(headers), strict=True):
-            groups[route].append(at)
+        groups: dict[_Known | None, list[int]] = defaultdict(list)
+        for at, known in zip(places, self._known(headers), strict=True):
+            groups[known].append(at)
         others = groups.pop(None, [])
+        kinds = [(known.kind, chosen) for known, chosen in groups.items() if known is not None]
+        by_route: dict[_Route, list[list[int]]] = defaultdict(list)
+        for known, chosen in groups.items():
+            if known is not None and known.route.rules:
+                by_route[known.route].append(chosen)
         found: list[Match] = []
-        for route, chosen in groups.items():
-            if route is not None and route.rules:
-                names, refused = route.judge([raws[at] for at in chosen])
-                found += [Match(name, at) for at, matched in zip(chosen, names, strict=True) for name in matched]
-                plain += [chosen[at] for at in refused]
+        for route, parts in by_route.items():
+            chosen = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts))
+            names, refused = route.judge([raws[at] for at in chosen])
+            found += [Match(name, at) for at, matched in zip(chosen, names, strict=True) for name in matched]
+            plain += [chosen[at] for at in refused]
         if plain:
             self._plainly(raws, plain, found, others)
         found.sort(key=_by_place)
-        return Judged(found, sorted(others))
+        return Judged(found, sorted(others), kinds)
 
     def _headers(self, raws: Sequence[bytes]) -> tuple[Sequence[Hashable], list[int]]:
         """The headers of those records that can be read narrowly, as keys, and the places of the others."""
@@ -94,15 +102,15 @@ class JsonMatcher:
         columns = self._header.columns(read)
         return list(zip(*(self._scalars(columns[path]) for path in self._paths), strict=True)), plain
 
-    def _route(self, headers: Sequence[Hashable]) -> list[_Route | None]:
-        """What to do with each record, by its header."""
-        routes: list[Any] = list(map(self._by_header.get, headers, repeat(_UNKNOWN)))
-        if _UNKNOWN in routes:
+    def _known(self, headers: Sequence[Hashable]) -> list[_Known | None]:
+        """What each record is and what to do with it, by its header."""
+        found: list[Any] = list(map(self._by_header.get, headers, repeat(_UNKNOWN)))
+        if _UNKNOWN in found:
             for at, header in enumerate(headers):
-                if routes[at] is _UNKNOWN:
+                if found[at] is _UNKNOWN:
                     known = self._by_header.get(header, _UNKNOWN)
-                    routes[at] = self._new_route(header) if known is _UNKNOWN else known
-        return routes
+                    found[at] = self._new(header) if known is _UNKNOWN else known
+        return found
 
     def _scalars(self, values: list[Any]) -> list[Any]:
         """A header column as keys: None for what is not there, and nothing that is equal to what it is not."""
@@ -115,16 +123,16 @@ class JsonMatcher:
             return values
         return [value if type(value) in _PLAIN else _Odd((value,)) for value in values]
 
-    def _new_route(self, header: Hashable) -> _Route | None:
+    def _new(self, header: Hashable) -> _Known | None:
         values = self._values(header)
         kind = None if any(isinstance(value, (dict, list)) for value in values) else self.shape.kind(values)
-        route = None if kind is None else self._route_of(kind)
+        known = None if kind is None else self._route_of(kind).known(kind)
         if type(header) is tuple and any(type(value) is _Odd for value in header):
-            return route
+            return known
         if len(self._by_header) >= _MAX_HEADERS:
             self._by_header.clear()
-        self._by_header[header] = route
-        return route
+        self._by_header[header] = known
+        return known
 
     def _values(self, header: Hashable) -> tuple[Any, ...]:
         if isinstance(header, tuple):
@@ -201,7 +209,7 @@ class _Asked:
 
     def left(self, kind: Kind) -> tuple[list[Rule], list[Expression]]:
         """The rules that may hold for the kind, and what is left to ask of them."""
-        judge = _constant_atoms(kind)
+        judge = answers(kind.constants)
         touched = {place for name in kind.constants for place in self._asking.get(name, ())}
         rules, expressions = [], []
         for place, rule in enumerate(self.rules):
@@ -216,7 +224,7 @@ class _Asked:
 
     def of(self, kind: Kind) -> tuple[object, ...]:
         """What the rules can know of a kind's constants: the answers to what they ask, and values to compare with."""
-        judge = _constant_atoms(kind)
+        judge = answers(kind.constants)
         names = tuple(name for name in sorted(kind.constants) if name in self._atoms or name in self._related)
         compared = tuple((type(kind.constants[name]), kind.constants[name]) for name in names if name in self._related)
         return names, compared, tuple(judge(atom) for name in names for atom in self._atoms.get(name, ()))
@@ -232,6 +240,11 @@ class _Route:
         self._gate = Gate(self._expressions, self._is_plain)
         self._selects = Selects(self._expressions, self._gate.share)
         self._ways: _Ways | None = None
+        self._kinds: dict[tuple[int | None, int | None], _Known] = {}
+
+    def known(self, kind: Kind) -> _Known:
+        """What stands for the kinds of this route that are of one OCSF class and activity."""
+        return self._kinds.setdefault((kind.class_uid, kind.activity_id), _Known(self, kind))
 
     @cached_property
     def _reading(self) -> Reading:
@@ -303,6 +316,16 @@ class _Route:
         return derived is None or derived.make is None
 
 
+class _Known:
+    """A kind with its route; equal to itself alone."""
+
+    __slots__ = ("kind", "route")
+
+    def __init__(self, route: _Route, kind: Kind) -> None:
+        self.route = route
+        self.kind = kind
+
+
 class _Ways(NamedTuple):
     """How the records of a kind are judged: by the rules at some places those that the gate lets through, and all by a
     program.
@@ -320,13 +343,13 @@ def _unread(places: Sequence[int], rows: Sequence[int], columns: JsonColumns) ->
     return missing + [rows[row] for row in columns.refused]
 
 
-def _constant_atoms(kind: Kind) -> Callable[[Atom], bool | None]:
-    """A function that says whether an atom holds that only asks for constants of the kind; None for any other."""
+def answers(constants: Mapping[str, object], space: str = "native") -> Callable[[Atom], bool | None]:
+    """A function that says whether an atom holds that only asks for these fields of the space; None for any other."""
 
     def judge(atom: Atom) -> bool | None:
-        if atom.space != "native" or atom.field not in kind.constants or atom.predicate.kind == "field":
+        if atom.space != space or atom.field not in constants or atom.predicate.kind == "field":
             return None
-        key = key_of(kind.constants[atom.field])
+        key = key_of(constants[atom.field])
         if atom.predicate.kind in {"exists", "missing"}:
             return atom.predicate.kind == "exists"
         if key is None or atom.predicate.kind == "null":

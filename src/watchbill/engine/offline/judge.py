@@ -10,22 +10,18 @@ import msgspec
 
 from watchbill.core.clock import Clock
 from watchbill.engine.detect import Matcher, RuleSet
-from watchbill.engine.detect.jsonmatch import JsonMatcher
-from watchbill.engine.detect.narrow import Narrow
-from watchbill.engine.detect.predicates import MISSING
+from watchbill.engine.detect.conditions import folded
+from watchbill.engine.detect.jsonmatch import JsonMatcher, answers
 from watchbill.engine.detect.why import matched_words
 from watchbill.engine.normalise import Normaliser
 from watchbill.engine.offline.batches import Batch
 from watchbill.engine.offline.sources import Source
 from watchbill.engine.offline.text import LONGEST
 from watchbill.sdk import Event, LogSource, Parser, Shape
+from watchbill.sdk.shapes import Kind
 
 #: Forms whose records are one JSON object each.
 _JSON_FORMS = frozenset({"evtx", "jsonl", "json"})
-_PLAIN = frozenset({str, int, type(None), type(MISSING)})
-_MAX_HEADERS = 16_384
-#: What records are counted by: parser, log source, OCSF class.
-_Seen = tuple[str, LogSource, int]
 
 
 class Found(msgspec.Struct, array_like=True):
@@ -91,55 +87,25 @@ class _From(NamedTuple):
 class _Raw:
     """Looks at raw JSON records of one shape and chooses those that must be parsed: most need not be."""
 
-    def __init__(
-        self, parser: str, shape: Shape, matcher: JsonMatcher, needs: Callable[[LogSource, int | None], bool]
-    ) -> None:
+    def __init__(self, parser: str, matcher: JsonMatcher, needs: Callable[[Kind], bool]) -> None:
         self._parser = parser
-        self._shape = shape
         self._matcher = matcher
         self._needs = needs
-        self._paths = [tuple(path.split(".")) for path in shape.header]
-        self._header = Narrow(self._paths)
-        self._known: dict[tuple[Any, ...], _Seen | None] = {}
 
     def choose(self, raws: Sequence[bytes], tally: Tally) -> list[int]:
         """The places of the records that meet a rule, may meet one for OCSF, or are not of the shape; the others are
         counted here.
         """
         judged = self._matcher.match(raws)
-        chosen = {match.at for match in judged.matches} | set(judged.others)
-        left = [at for at in range(len(raws)) if at not in chosen]
-        read, unread = self._header.read([raws[at] for at in left])
-        chosen.update(left[at] for at in unread)
-        left = [at for at in left if at not in chosen] if unread else left
-        columns = self._header.columns(read)
-        seen = list(map(self._seen, zip(*(columns[path] for path in self._paths), strict=True)))
-        passed = [kind for kind in seen if kind is not None]
-        tally.records += len(passed)
-        tally.kinds.update(passed)
-        return sorted(chosen.union(at for at, kind in zip(left, seen, strict=True) if kind is None))
-
-    def _seen(self, header: tuple[Any, ...]) -> _Seen | None:
-        """What a record with this header is counted as; None when it must be parsed."""
-        if not _PLAIN.issuperset(map(type, header)):  # True would be remembered as 1
-            return self._look(header)
-        try:
-            return self._known[header]
-        except KeyError:
-            if len(self._known) >= _MAX_HEADERS:
-                self._known.clear()
-            found = self._known[header] = self._look(header)
-            return found
-
-    def _look(self, header: tuple[Any, ...]) -> _Seen | None:
-        text = self._shape.text
-        values = [one.get(text, one) if text and isinstance(one, dict) else one for one in header]
-        if any(isinstance(value, (dict, list)) for value in values):
-            return None
-        kind = self._shape.kind(tuple(None if value is MISSING else value for value in values))
-        if kind is None or self._needs(kind.logsource, kind.class_uid):
-            return None
-        return self._parser, kind.logsource, kind.class_uid or 0
+        met = {match.at for match in judged.matches}
+        chosen = set(range(len(raws)))
+        for kind, places in judged.kinds:
+            if not self._needs(kind):
+                passed = set(places) - met
+                chosen -= passed
+                tally.records += len(passed)
+                tally.kinds[self._parser, kind.logsource, kind.class_uid or 0] += len(passed)
+        return sorted(chosen)
 
 
 def _decoded(raw: bytes) -> dict[str, Any] | None:
@@ -165,10 +131,12 @@ class Judge:
         self._timezone = timezone
         self._matcher = Matcher(ruleset.rules)
         self._for_ocsf = [
-            rule.route for rule in ruleset.rules if rule.expression is not None and rule.route.class_uid is not None
+            (rule.route, rule.expression)
+            for rule in ruleset.rules
+            if rule.expression is not None and rule.route.class_uid is not None
         ]
         self._raw_matchers: dict[Shape, JsonMatcher] = {}
-        self._to_parse: dict[tuple[LogSource, int | None], bool] = {}
+        self._to_parse: dict[tuple[LogSource, int | None, int | None], bool] = {}
 
     def file(self, number: int, source: Source, batches: Iterator[Batch]) -> Iterator[tuple[Batch, list[Found], Tally]]:
         """Yield each batch with what was found in it, in order."""
@@ -201,15 +169,23 @@ class Judge:
                     matcher = self._raw_matchers.get(shape)
                     if matcher is None:
                         matcher = self._raw_matchers[shape] = JsonMatcher(self._rules.values(), shape)
-                    return _Raw(parser.id, shape, matcher, self._needs_parsing)
+                    return _Raw(parser.id, matcher, self._needs_parsing)
         return None
 
-    def _needs_parsing(self, source: LogSource, class_uid: int | None) -> bool:
-        """Whether rules for OCSF may be for such records: they need the parsed event."""
-        found = self._to_parse.get((source, class_uid))
+    def _needs_parsing(self, kind: Kind) -> bool:
+        """Whether rules for OCSF may be for such records, and hold: they need the parsed event."""
+        source, class_uid, activity = asked = kind.logsource, kind.class_uid, kind.activity_id
+        found = self._to_parse.get(asked)
         if found is None:
-            found = any(class_uid is None or route.takes(source, class_uid) for route in self._for_ocsf)
-            self._to_parse[source, class_uid] = found
+            judge = answers({} if activity is None else {"activity_id": activity}, "ocsf")
+            found = self._to_parse[asked] = (
+                bool(self._for_ocsf)
+                if class_uid is None
+                else any(
+                    route.takes(source, class_uid) and folded(expression, judge) is not False
+                    for route, expression in self._for_ocsf
+                )
+            )
         return found
 
     def _judged(self, events: Sequence[Event]) -> Iterator[Found]:
