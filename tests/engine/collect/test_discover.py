@@ -56,6 +56,8 @@ def nobody():
     if os.geteuid():
         yield
         return
+    import grp  # noqa: F401 - it is wanted below, where Python's own folder may be closed to this user
+
     os.seteuid(65_534)
     yield
     os.seteuid(0)
