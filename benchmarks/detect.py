@@ -44,9 +44,11 @@ BATCH = 2_000
 RAW_BATCH = 4_000
 RECORDS = 240_000
 WARM = 24_000
-TWO = 120_000
+#: For two processes a file of a gigabyte or so: each makes its own plans, a second of work or so whatever the size.
+TWO = 480_000
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-Corpus = Callable[[], Iterator[bytes]]
+#: So many records (``RECORDS`` unless it is said).
+Corpus = Callable[..., Iterator[bytes]]
 #: The place of the flat form (NXLog's, Azure Monitor's) among the shapes of the Windows parser.
 FLAT = 5
 #: Fields whose values are few in life, too.
@@ -163,7 +165,7 @@ def both(rules: RuleSet, parsers: Sequence[Parser], raws: Corpus) -> float:
     """How many times as fast ``watchbill detect`` is with two processes as with one, by the clock, its rules loaded."""
     times = []
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
-        file.writelines(raw + b"\n" for raw in islice(raws(), TWO))
+        file.writelines(raw + b"\n" for raw in raws(TWO))
         file.flush()
         sources, _ = survey([file.name])
         for count in (1, 2):
@@ -228,10 +230,10 @@ def corpora() -> tuple[Corpus, Corpus]:
     return partial(renewed, records), partial(renewed, creations)
 
 
-def renewed(records: Sequence[dict[str, Any]]) -> Iterator[bytes]:
+def renewed(records: Sequence[dict[str, Any]], count: int = RECORDS) -> Iterator[bytes]:
     """So many records, of which each value of many is like no other: a token is put into it."""
     chance = random.Random(7)
-    for record in islice(cycle(records), RECORDS):
+    for record in islice(cycle(records), count):
         token = f"{chance.getrandbits(40):010x}"
         yield orjson.dumps({name: _new(name, value, token) for name, value in record.items()})
 

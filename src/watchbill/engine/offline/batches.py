@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 
@@ -19,3 +21,11 @@ class Batch(NamedTuple):
     places: list[int]
     size: int
     faults: list[Fault]
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Batches that follow each other as one."""
+    if len(batches) == 1:
+        return batches[0]
+    raws, places, sizes, faults = zip(*batches, strict=True)
+    return Batch(list(chain(*raws)), list(chain(*places)), sum(sizes), list(chain(*faults)))

@@ -14,7 +14,7 @@ from typing import IO
 
 from evtx import PyEvtxParser
 
-from watchbill.engine.offline.batches import Batch, Fault
+from watchbill.engine.offline.batches import Batch, Fault, joined
 
 HEADER = 4_096
 CHUNK = 65_536
@@ -23,6 +23,9 @@ _CHUNKS_AT = 42
 _NUMBERS = struct.Struct("<QQ")
 _NUMBERS_AT = 8
 _UNUSED = (1 << 64) - 1
+#: Chunks are judged together, for larger batches are judged quicker: so many records, and no more chunks than these.
+_RECORDS = 2_000
+_CHUNKS = 64
 
 
 def read(stream: IO[bytes], start: int = HEADER, end: int | None = None) -> Iterator[Batch]:
@@ -32,12 +35,15 @@ def read(stream: IO[bytes], start: int = HEADER, end: int | None = None) -> Iter
     header promises is a fault with its offset.
     """
     at = start
-    while end is None or at < end:
-        chunk = stream.read(CHUNK)
-        if not chunk:
-            return
-        yield _read_chunk(chunk, at)
+    waiting: list[Batch] = []
+    while (end is None or at < end) and (chunk := stream.read(CHUNK)):
+        waiting.append(_read_chunk(chunk, at))
         at += len(chunk)
+        if sum(len(one.raws) for one in waiting) >= _RECORDS or len(waiting) >= _CHUNKS:
+            yield joined(waiting)
+            waiting = []
+    if waiting:
+        yield joined(waiting)
 
 
 def _read_chunk(chunk: bytes, at: int) -> Batch:

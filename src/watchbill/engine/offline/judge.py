@@ -87,25 +87,35 @@ class _From(NamedTuple):
 class _Raw:
     """Looks at raw JSON records of one shape and chooses those that must be parsed: most need not be."""
 
-    def __init__(self, parser: str, matcher: JsonMatcher, needs: Callable[[Kind], bool]) -> None:
-        self._parser = parser
+    def __init__(
+        self, parser: str, matcher: JsonMatcher, wanted: frozenset[str], needs: Callable[[Kind], bool]
+    ) -> None:
+        self.parser = parser
         self._matcher = matcher
+        self._wanted = wanted
         self._needs = needs
 
-    def choose(self, raws: Sequence[bytes], tally: Tally) -> list[int]:
-        """The places of the records that meet a rule, may meet one for OCSF, or are not of the shape; the others are
-        counted here.
+    def choose(self, raws: Sequence[bytes], tally: Tally) -> dict[int, list[str] | None]:
+        """The places of the records that meet a rule, may meet one for OCSF, or are not of the shape, with the wanted
+        rules of the usual taxonomy that they meet, None where that is not known; the others are counted here.
         """
         judged = self._matcher.match(raws)
-        met = {match.at for match in judged.matches}
-        chosen = set(range(len(raws)))
-        for kind, places in judged.kinds:
-            if not self._needs(kind):
-                passed = set(places) - met
-                chosen -= passed
-                tally.records += len(passed)
-                tally.kinds[self._parser, kind.logsource, kind.class_uid or 0] += len(passed)
-        return sorted(chosen)
+        met: dict[int, list[str]] = {}
+        for match in judged.matches:
+            if match.rule in self._wanted:
+                met.setdefault(match.at, []).append(match.rule)
+        chosen: dict[int, list[str] | None] = dict.fromkeys(range(len(raws)))
+        others = set(judged.others)
+        for kind, of_kind in judged.kinds:
+            places = [at for at in of_kind if at not in others] if others else of_kind
+            passed = [] if self._needs(kind) else [at for at in places if at not in met]
+            for at in passed:
+                del chosen[at]
+            tally.records += len(passed)
+            tally.kinds[self.parser, kind.logsource, kind.class_uid or 0] += len(passed)
+            if len(passed) < len(places):
+                chosen.update((at, met.get(at, [])) for at in places if at in chosen)
+        return chosen
 
 
 def _decoded(raw: bytes) -> dict[str, Any] | None:
@@ -129,12 +139,10 @@ class Judge:
         self._wanted = wanted
         self._facts = {"format": parser, "host": ""} if parser else {}
         self._timezone = timezone
+        self._order = {rule.name: place for place, rule in enumerate(ruleset.rules)}
         self._matcher = Matcher(ruleset.rules)
-        self._for_ocsf = [
-            (rule.route, rule.expression)
-            for rule in ruleset.rules
-            if rule.expression is not None and rule.route.class_uid is not None
-        ]
+        self._for_ocsf = [rule for rule in self._matcher.rules if rule.route.class_uid is not None]
+        self._matcher_for_ocsf = Matcher(self._for_ocsf)
         self._raw_matchers: dict[Shape, JsonMatcher] = {}
         self._to_parse: dict[tuple[LogSource, int | None, int | None], bool] = {}
 
@@ -149,11 +157,15 @@ class Judge:
             if raw is None and batch.raws and source.form in _JSON_FORMS:
                 raw = self._raw(batch.raws[0])
             tally = Tally()
-            chosen = raw.choose(batch.raws, tally) if raw else range(len(batch.raws))
+            chosen = raw.choose(batch.raws, tally) if raw else dict.fromkeys(range(len(batch.raws)))
             records = [(_Record(batch.places[at], batch.raws[at], 1, received, 0), told, number) for at in chosen]
             events = normaliser.normalise(records)
             tally.see(events)
-            yield batch, list(self._judged(events)), tally
+            known = [
+                names if raw is not None and event.parser == raw.parser and not event.flaw else None
+                for names, event in zip(chosen.values(), events, strict=True)
+            ]
+            yield batch, list(self._judged(events, known)), tally
 
     def _raw(self, first: bytes) -> _Raw | None:
         """How to look at raw records like this one, where the parser that takes it says it."""
@@ -169,7 +181,7 @@ class Judge:
                     matcher = self._raw_matchers.get(shape)
                     if matcher is None:
                         matcher = self._raw_matchers[shape] = JsonMatcher(self._rules.values(), shape)
-                    return _Raw(parser.id, matcher, self._needs_parsing)
+                    return _Raw(parser.id, matcher, self._wanted, self._needs_parsing)
         return None
 
     def _needs_parsing(self, kind: Kind) -> bool:
@@ -182,17 +194,23 @@ class Judge:
                 bool(self._for_ocsf)
                 if class_uid is None
                 else any(
-                    route.takes(source, class_uid) and folded(expression, judge) is not False
-                    for route, expression in self._for_ocsf
+                    rule.route.takes(source, class_uid)
+                    and rule.expression
+                    and folded(rule.expression, judge) is not False
+                    for rule in self._for_ocsf
                 )
             )
         return found
 
-    def _judged(self, events: Sequence[Event]) -> Iterator[Found]:
-        met: dict[int, list[str]] = {}
-        for match in self._matcher.match(events):
-            if match.rule in self._wanted:
-                met.setdefault(match.at, []).append(match.rule)
-        for at, names in met.items():
-            event = events[at]
+    def _judged(self, events: Sequence[Event], known: Sequence[list[str] | None]) -> Iterator[Found]:
+        """What is found in events, of some of which the wanted rules of the usual taxonomy that they meet are known."""
+        met = {at: list(names) for at, names in enumerate(known) if names}
+        whole = [at for at, names in enumerate(known) if names is None]
+        rest = [at for at, names in enumerate(known) if names is not None]
+        for matcher, places in ((self._matcher, whole), (self._matcher_for_ocsf, rest)):
+            for match in matcher.match([events[at] for at in places]):
+                if match.rule in self._wanted:
+                    met.setdefault(places[match.at], []).append(match.rule)
+        for at in sorted(met):
+            event, names = events[at], sorted(met[at], key=self._order.__getitem__)
             yield Found(event, tuple(names), tuple(matched_words(self._rules[name], event) for name in names))

@@ -15,7 +15,7 @@ import msgspec
 from watchbill.engine.offline.batches import Batch, Fault
 
 #: So much is read at a time; larger batches are matched quicker, several of these are in memory at once.
-CHUNK = 4 << 20
+CHUNK = 8 << 20
 #: A longer record is passed over and told: no file can make us hold more than this.
 LONGEST = 4 << 20
 _ROWS = 2_000
