@@ -92,6 +92,17 @@ def test_files_are_judged_together(files):
     assert size == sum(path.stat().st_size for path in files)
 
 
+def test_a_record_that_is_no_text_is_judged_whole(tmp_path):
+    """Raw matching hands it back; it is neither lost nor counted as one that meets nothing."""
+    lines = [record(7036, second, ServiceName=f"s{second}").encode() for second in range(50)]
+    lines[20] = record(7045, 20, ServiceName="bad ?").encode().replace(b"?", b"\xff")
+    path = tmp_path / "odd.json"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    found, hits, _ = run([path])
+    assert [hit.event.native["ServiceName"] for hit in hits] == ["bad \\xff"]  # as text with its byte told
+    assert found.tally.records == 50
+
+
 def test_the_number_of_processes_makes_no_difference(files, monkeypatch):
     """Files are cut into parts that several processes read; what is found is the same."""
     one, alone, _ = run(files)
