@@ -13,7 +13,7 @@ from watchbill.ledger import Reader, Writer, verify_ledger
 from watchbill.ledger.note import Checkpoint
 from watchbill.ledger.tiles import TileReader
 
-RESTART_LIMIT = 5.0  # seconds of CPU time: what else the machine does is not the restart's
+RESTART_LIMIT = 5.0  # seconds
 #: After every victim's own time.
 LATER = victim.START + 1_000_000_000 * SECOND
 
@@ -25,9 +25,9 @@ def judge(folder: Path, seed: int, acknowledged: int) -> int:
     """
     ledger, keys = folder / "ledger", folder / "keys"
     clock = FixedClock(LATER)
-    began = time.process_time()
+    began = time.monotonic()
     with Writer.open(ledger, shard=0, keys=keys, clock=clock) as writer:
-        assert time.process_time() - began < RESTART_LIMIT, "the restart took too long"
+        assert time.monotonic() - began < RESTART_LIMIT, "the restart took too long"
         kept = writer.commit()
         assert kept >= acknowledged, f"{acknowledged} records were acknowledged, {kept} are there"
         writer.append(writer.source("after", "replay"), [b"after"], clock.now())

@@ -6,13 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpu import cpu_seconds
 from watchbill.core.clock import SECOND
 from watchbill.core.errors import LedgerError
 from watchbill.ledger import Reader, frames, orders, packing, verify_ledger
@@ -363,12 +363,10 @@ def test_a_start_behind_100_gigabytes_reads_the_newest_volume_alone(place, monke
     for path in place.events()[:-1]:
         os.truncate(path, 2 << 30)
     assert sum(path.stat().st_size for path in place.events()) > 100 << 30
-
-    def start():
-        with place.writer() as writer:
-            assert writer.commit() == 5061
-
-    assert cpu_seconds(start, 5) < 5
+    began = time.monotonic()
+    with place.writer() as writer:
+        assert writer.commit() == 5061
+    assert time.monotonic() - began < 5
     reader = Reader(place.ledger, 0)
     assert [record.raw for record in reader.read(5059, 10)] == [b"last"] * 2
     reader.close()

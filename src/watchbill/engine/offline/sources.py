@@ -7,8 +7,6 @@ import gzip
 import io
 import os
 import re
-import shutil
-import subprocess
 import sys
 import zipfile
 import zlib
@@ -22,12 +20,19 @@ import msgspec
 from watchbill.core.errors import ContentError, NotFoundError, Place, WatchbillError
 from watchbill.engine.offline.evtx import CHUNK_MAGIC, FILE_MAGIC
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 #: What one packed file may unfold to, and how many files one archive may hold.
 MOST_UNPACKED = 64 << 30
 MOST_MEMBERS = 100_000
 FORMS = ("auto", "evtx", "jsonl", "json", "csv", "xml", "lines")
 
 _HEAD = 256 << 10
+#: How far back a zstd file may refer, as a power of two: what "zstd --long" and "zstd -dc" take at most (128 MiB).
+_WINDOW_LOG = 27
 _GZIP, _ZIP, _ZSTD = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd"
 _XML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<(?:\w+:)?Events?[\s>]")
 _CSV_NAMES = (".csv", ".tsv")
@@ -187,7 +192,15 @@ def opened(source: Source, start: int = 0, *, raw: bool = False) -> Iterator[IO[
                 stream if raw or source.encoding == "utf-8" else cast("IO[bytes]", _Recoded(stream, source.encoding))
             )
             yield plain
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (
+        EOFError,
+        zlib.error,
+        gzip.BadGzipFile,
+        zstd.ZstdError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise ContentError(f"it is damaged: {error}", place=place, mend="what came before was read") from None
 
 
@@ -200,37 +213,13 @@ def _unpacked(source: Source, start: int) -> Iterator[IO[bytes]]:
         with gzip.open(source.path, "rb") as stream:
             yield cast("IO[bytes]", _Bounded(cast("IO[bytes]", stream), source))
     elif source.packing == "zst":
-        with _zstd(source) as stream:
-            yield cast("IO[bytes]", _Bounded(stream, source))
+        options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
+        with zstd.open(source.path, "rb", options=options) as stream:
+            yield cast("IO[bytes]", _Bounded(cast("IO[bytes]", stream), source))
     else:
         with Path(source.path).open("rb") as stream:
             stream.seek(start)
             yield stream
-
-
-@contextmanager
-def _zstd(source: Source) -> Iterator[IO[bytes]]:
-    """Through the program: Python has no zstd before 3.14."""
-    program = shutil.which("zstd")
-    if program is None:
-        raise ContentError(
-            "zstd files need the program zstd", place=Place(source.name), mend="install it (apt install zstd)"
-        )
-    with Path(source.path).open("rb") as packed:
-        running = subprocess.Popen([program, "-dcq"], stdin=packed, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            assert running.stdout is not None  # noqa: S101 - it is a pipe
-            yield running.stdout
-            ended = not running.stdout.read(1)
-            if ended and running.wait() != 0:
-                said = running.stderr.read(300).decode("utf-8", "replace") if running.stderr else ""
-                raise EOFError(said.strip() or "zstd could not unpack it")
-        finally:
-            running.kill()
-            running.wait()
-            for pipe in (running.stdout, running.stderr):
-                if pipe is not None:
-                    pipe.close()
 
 
 class _Bounded:
