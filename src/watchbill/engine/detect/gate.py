@@ -20,6 +20,8 @@ from watchbill.engine.detect.plan import LITERAL, SAMPLE, Met, Plan, atoms_of
 from watchbill.engine.detect.predicates import Atom, Predicate, guards_of
 
 _SETS = 16_384
+#: So many bytes of a record are counted in: one of a megabyte would cost more than all others.
+_PEEK = 8 << 10
 #: About how many records are still to come of a kind of which few were seen.
 _FEW = 50
 _LONGEST_SET = 64
@@ -81,7 +83,7 @@ class Gate:
         plan = self._plan
         plan.seen += len(raws)
         if plan.wants:
-            self._sample = [*self._sample, *raws[-SAMPLE:]][-SAMPLE:]
+            self._sample = [*self._sample, *(raw[:_PEEK] for raw in raws[-SAMPLE:])][-SAMPLE:]
         if not plan.is_due:
             return False
         sample, self._sample = self._sample[-plan.sample :], []
