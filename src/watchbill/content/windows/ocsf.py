@@ -39,8 +39,8 @@ class _What(NamedTuple):
     name: str = ""
 
 
-def class_of(source: LogSource, event_id: int) -> tuple[int, int | None]:
-    """The OCSF class that ``event`` gives to events of this source and number."""
+def class_and_activity(source: LogSource, event_id: int) -> tuple[int, int | None]:
+    """The OCSF class and activity that ``event`` gives to events of this source and number; no activity where it knows no more."""
     what = _what(source, event_id)
     return (what.class_uid, what.activity) if what else (ocsf.BASE, None)
 

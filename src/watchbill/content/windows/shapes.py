@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from watchbill.content.windows.channels import logsource
 from watchbill.content.windows.fields import recipes
-from watchbill.content.windows.ocsf import class_of
+from watchbill.content.windows.ocsf import class_and_activity
 from watchbill.sdk import Derived, Kind, LogSource, Shape
 
 _HEADERS = 8_192
@@ -134,7 +134,7 @@ def _form(
         provider = next(filter(None, map(text, others[others_end:])), "")
         source = logsource(where, provider, identity, text(others[0] or others[1]), text(others[2]))
         constants = {"EventID": identity, **({"Provider_Name": provider} if provider else {})}
-        return Kind(source, constants, derived(source), *class_of(source, identity))
+        return Kind(source, constants, derived(source), *class_and_activity(source, identity))
 
     shape = Shape(header, lambda values: kind_of(*values), roots, text_member)
     return Form(shape._replace(message=partial(described, shape, envelope)), envelope)

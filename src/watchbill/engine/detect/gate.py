@@ -67,7 +67,7 @@ class Gate:
     @property
     def open(self) -> Rules:
         """The rules of which it cannot tell, as far as it has learned."""
-        return tuple(self._plan.open)
+        return self._plan.open
 
     @property
     def passing(self) -> float:

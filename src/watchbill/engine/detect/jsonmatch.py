@@ -36,8 +36,6 @@ _PLAIN = {str, int, type(None)}
 _UNKNOWN: Final = object()
 _MAX_HEADERS = 16_384
 _MAX_ROUTES = 4_096
-
-
 #: From this share of records that pass the gate on, it is not worth its price.
 _MANY = 0.5
 #: What is left of a rule that follows from its kind of event alone.

@@ -56,7 +56,7 @@ class Plan(Generic[Literal]):
     """
 
     chosen: Sequence[tuple[Literal, ...] | None] = ()
-    open: Sequence[int] = ()
+    open: tuple[int, ...] = ()
 
     def __init__(
         self,

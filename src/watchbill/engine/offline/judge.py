@@ -190,15 +190,14 @@ class Judge:
         found = self._to_parse.get(asked)
         if found is None:
             judge = answers({} if activity is None else {"activity_id": activity}, "ocsf")
-            found = self._to_parse[asked] = (
-                bool(self._for_ocsf)
-                if class_uid is None
-                else any(
+            found = self._to_parse[asked] = any(
+                class_uid is None
+                or (
                     rule.route.takes(source, class_uid)
                     and rule.expression
                     and folded(rule.expression, judge) is not False
-                    for rule in self._for_ocsf
                 )
+                for rule in self._for_ocsf
             )
         return found
 

@@ -90,7 +90,7 @@ class Push:
         """Answer what is being asked, as far as it is durable in time; idle peers are sent away at once."""
         self._answers.stopping = True
         await self.listener.stop()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # who was let in just now begins to be served
         for connection in list(self.connections):
             if connection.idle:
                 connection.end()
