@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import sys
 import tracemalloc
 
 import pytest
@@ -12,11 +11,7 @@ import pytest
 from watchbill.core.errors import ConfigError, NotFoundError, WatchbillError
 from watchbill.core.times import rfc3339
 from watchbill.engine.collect.recorded import find, read, time_of
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from watchbill.engine.zstd import library as zstd
 
 DELIVERY = b'{"Records": [\n {"eventName": "A"},\n {"eventName": "B"}\n]}'
 

@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import random
-import sys
 import zipfile
 
 import pytest
@@ -14,11 +13,7 @@ from hypothesis import strategies as st
 from watchbill.core.errors import WatchbillError
 from watchbill.engine.offline import evtx, sources, survey, text
 from watchbill.engine.offline.sources import opened
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from watchbill.engine.zstd import library as zstd
 
 
 def read(batches):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -17,14 +16,10 @@ import orjson
 from watchbill.core.clock import SECOND
 from watchbill.core.errors import ConfigError, NotFoundError
 from watchbill.core.times import from_datetime, from_rfc3339
+from watchbill.engine import zstd
 from watchbill.engine.collect.framing import LINE_LIMIT, Cut, Framer
 from watchbill.engine.collect.tail import kind_of
 from watchbill.engine.normalise.split import split_records
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 CHUNK = 256 << 10
 #: A delivery file is read whole; a longer one is taken line by line, so that no archive can fill the memory.
@@ -33,9 +28,6 @@ WHOLE_LIMIT = 128 << 20
 _ARRAY = re.compile(rb"\s*\[\s*[{\]]")
 _DELIVERY_KEYS = ("Records", "events", "value", "logs")
 _GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
-#: How far back a zstd file may refer, as a power of two: what "zstd --long" and "zstd -dc" take at most (128 MiB).
-_WINDOW_LOG = 27
 
 
 class Batch(NamedTuple):
@@ -69,7 +61,7 @@ def read(stream: IO[bytes], *, limit: int = LINE_LIMIT, whole: int = WHOLE_LIMIT
     """Read a recorded log. Raises ConfigError where it cannot be decompressed; what came before was given."""
     at = _position(stream)
     start = stream.read(4)
-    plain = _Unpacked(stream, start) if start[:2] == _GZIP or start == _ZSTD else _Joined(stream, start)
+    plain = _Unpacked(stream, start) if start[:2] == _GZIP or start == zstd.MAGIC else _Joined(stream, start)
     head = plain.read(CHUNK)
     if _is_delivery(head):
         parts, size = [head], len(head)
@@ -112,11 +104,10 @@ class _Unpacked:
 
     def __init__(self, stream: IO[bytes], start: bytes) -> None:
         joined = _Joined(stream, start)
-        self._file: gzip.GzipFile | zstd.ZstdFile
-        if start == _ZSTD:
+        self._file: gzip.GzipFile | zstd.library.ZstdFile
+        if start == zstd.MAGIC:
             self._name = "zstd"
-            options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
-            self._file = zstd.ZstdFile(joined, "rb", options=options)  # type: ignore[call-overload]
+            self._file = zstd.opened(joined)
         else:
             self._name = "gzip"
             self._file = gzip.GzipFile(fileobj=joined, mode="rb")  # type: ignore[call-overload]
@@ -124,7 +115,7 @@ class _Unpacked:
     def read(self, size: int) -> bytes:
         try:
             return bytes(self._file.read1(size))
-        except (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile, zstd.library.ZstdError) as error:
             raise ConfigError(f"the {self._name} file is damaged: {error}", mend="what came before was taken") from None
 
 

@@ -18,12 +18,8 @@ from typing import IO, NamedTuple, cast
 import msgspec
 
 from watchbill.core.errors import ContentError, NotFoundError, Place, WatchbillError
+from watchbill.engine import zstd
 from watchbill.engine.offline.evtx import CHUNK_MAGIC, FILE_MAGIC
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 #: What one packed file may unfold to, and how many files one archive may hold.
 MOST_UNPACKED = 64 << 30
@@ -31,9 +27,11 @@ MOST_MEMBERS = 100_000
 FORMS = ("auto", "evtx", "jsonl", "json", "csv", "xml", "lines")
 
 _HEAD = 256 << 10
-#: How far back a zstd file may refer, as a power of two: what "zstd --long" and "zstd -dc" take at most (128 MiB).
-_WINDOW_LOG = 27
-_GZIP, _ZIP, _ZSTD = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd"
+#: What unpacking raises over what is damaged or packed in a way that Python does not know.
+_DAMAGE = (
+    EOFError, zlib.error, gzip.BadGzipFile, zstd.library.ZstdError, zipfile.BadZipFile, NotImplementedError, RuntimeError,
+)  # fmt: skip
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _XML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<(?:\w+:)?Events?[\s>]")
 _CSV_NAMES = (".csv", ".tsv")
 _TEXT_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -109,7 +107,7 @@ def _look(path: Path, form: str) -> Iterator[Source | Skipped]:
     if start == _ZIP:
         yield from _look_into(path, form, modified)
         return
-    packing = {_GZIP: "gz"}.get(start[:2], {_ZSTD: "zst"}.get(start, ""))
+    packing = {_GZIP: "gz"}.get(start[:2], {zstd.MAGIC: "zst"}.get(start, ""))
     yield _told(Source(str(path), "", packing, form, "utf-8", size, modified))
 
 
@@ -192,15 +190,7 @@ def opened(source: Source, start: int = 0, *, raw: bool = False) -> Iterator[IO[
                 stream if raw or source.encoding == "utf-8" else cast("IO[bytes]", _Recoded(stream, source.encoding))
             )
             yield plain
-    except (
-        EOFError,
-        zlib.error,
-        gzip.BadGzipFile,
-        zstd.ZstdError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except _DAMAGE as error:
         raise ContentError(f"it is damaged: {error}", place=place, mend="what came before was read") from None
 
 
@@ -213,8 +203,7 @@ def _unpacked(source: Source, start: int) -> Iterator[IO[bytes]]:
         with gzip.open(source.path, "rb") as stream:
             yield cast("IO[bytes]", _Bounded(cast("IO[bytes]", stream), source))
     elif source.packing == "zst":
-        options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
-        with zstd.open(source.path, "rb", options=options) as stream:
+        with Path(source.path).open("rb") as file, zstd.opened(file) as stream:
             yield cast("IO[bytes]", _Bounded(cast("IO[bytes]", stream), source))
     else:
         with Path(source.path).open("rb") as stream:

@@ -19,7 +19,7 @@ from watchbill.engine.collect.certificates import Authority
 from watchbill.engine.collect.push import PushToken, digest_of, http, write_tokens
 from watchbill.engine.collect.push.bodies import Body, Budget
 from watchbill.engine.collect.push.messages import RefusedError
-from watchbill.engine.collect.push.packings import zstd
+from watchbill.engine.zstd import library as zstd
 
 HEAD = b"POST /ingest HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wbp_test\r\n"
 

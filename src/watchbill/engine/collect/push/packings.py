@@ -6,21 +6,15 @@ noticed before it fills the memory.
 
 from __future__ import annotations
 
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from watchbill.engine import zstd
 from watchbill.engine.collect.push.messages import RefusedError
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 #: Bytes that are unpacked at a time.
 STEP = 1 << 20
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 class Packing(Protocol):
@@ -71,7 +65,7 @@ class Zstd:
         self._take, self._give = take, give
         self._held = 0
         self._head = b""
-        self._unpacker: zstd.ZstdDecompressor | None = None
+        self._unpacker: zstd.library.ZstdDecompressor | None = None
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         while data:
@@ -90,7 +84,7 @@ class Zstd:
                 yield unpacker.decompress(data, STEP)
                 while not unpacker.eof and not unpacker.needs_input:
                     yield unpacker.decompress(b"", STEP)
-            except zstd.ZstdError as error:
+            except zstd.library.ZstdError as error:
                 raise _refused("zstd", error) from None
             data = unpacker.unused_data if unpacker.eof else b""
             if unpacker.eof:
@@ -109,13 +103,12 @@ class Zstd:
         self._take(window)
         self._held = window
         bits = max(window - 1, 1).bit_length()
-        options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: max(bits, 10)}
-        self._unpacker = zstd.ZstdDecompressor(options=options)
+        self._unpacker = zstd.decompressor(max(bits, 10))
 
     def _window(self) -> int | None:
         """Return the window of the frame that begins (RFC 8878, section 3.1.1.1), None if more of its head is needed."""
         head = self._head
-        if not head.startswith(_ZSTD_MAGIC[: len(head)]):
+        if not head.startswith(zstd.MAGIC[: len(head)]):
             raise _refused("zstd", "it does not begin as a frame does")
         if len(head) < 6:
             return None
