@@ -53,7 +53,7 @@ events = st.tuples(
 #: Patterns that Python and RE2 read alike, and those in which they differ.
 REGEXES = [
     "a+b", "^A", "[ab]{2}", "b.a", "1|2", "a$", "(a|b)1", "[Ss]+x", "s{2}", "a b|b-a", "^$", "b*", r"\bA\b", r"^\w+$", r"[^\s\d]{2}",
-    "(?i)a.b", r"\\", "^[]a]", "k", "[^-/]$",
+    "(?i)a.b", r"\\", "^[]a]", "k", "[^-/]$", ".{2,}", "(?s).{3}", ".{4,5}?",
 ]  # fmt: skip
 #: Every modifier of the specification's appendix, alone and in what combinations have a meaning: the modifiers, the
 #: values that they go with, and the fields ("" for keywords).
@@ -185,6 +185,15 @@ def agree(rules, happened):
 @example([{"s1": {"A|exists": True}, "s2": {"A": None}, "t-1": {"A": ""}, "condition": "s1 and not s2 and not t-1"}],
          [({"A": []}, ""), ({"A": None}, ""), ({"A": ""}, ""), ({}, "")])  # fmt: skip
 @example([{"s1": {"A|re|i": "s{2}"}, "condition": "s1"}], [({"A": "ſſ"}, ""), ({"A": "Ss"}, "")])
+@example(
+    [{"s1": {"A|re": ".{2,}"}, "condition": "s1"}], [({"A": "a\né😀"}, ""), ({"A": "a\nb\n"}, ""), ({"A": ""}, "")]
+)
+@example([{"s1": {"A|re|s": ".{3}"}, "condition": "s1"}], [({"A": "a\nb"}, "")])
+@example(
+    [{"s1": {"A|fieldref": "B"}, "condition": "s1"}],
+    [({"A": "İ", "B": "i̇"}, ""), ({"A": "ab", "B": "AB"}, ""), ({"A": "ab", "B": "a"}, "")],
+)
+@example([{"s1": {"A": "x"}, "condition": "s1"}] * 3, [({"A": "X"}, ""), ({"A": "y"}, "")])
 def test_the_engine_agrees_with_the_naive_matcher(rules, happened):
     """Event by event and rule by rule, whatever the values."""
     agree(rules, happened)

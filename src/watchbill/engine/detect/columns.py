@@ -7,6 +7,7 @@ of correlating goes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import Any, Self
@@ -26,7 +27,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _OCSF, _NATIVE = attrgetter("ocsf"), attrgetter("native")
 _FROM_EVENTS = tuple(map(attrgetter, ("time", "received", "source", "host", "shard", "position", "message")))
 _cut = itemgetter(slice(MOST_CHARACTERS))
-_TEXT, _TEXT_OR_NONE, _NOTHING = {str}, {str, type(None)}, {type(None)}
+_TEXT, _NOTHING = {str}, {type(None)}
 _TIME, _SHARD, _POSITION, _SOURCE, _RECEIVED, _LATE, _, _WEIGHT, _, _CRITICALITY = range(10)
 _ALL = range(11)
 
@@ -50,12 +51,11 @@ class Columns:
         seen = clocks.see_all(sources, hosts, times, received)
         ranks = {host: criticality(host) for host in set(hosts)}
         ocsf = list(map(_OCSF, events))
-        weights = [1] * len(events)
-        if any(map(dict.__contains__, ocsf, repeat("count"))):
-            weights = list(map(weight_of, events))
+        named = set[str]().union(*ocsf)
+        weights = list(map(weight_of, events)) if "count" in named else [1] * len(events)
         columns = (
             seen.times, shards, positions, seen.sources, received, seen.late, seen.skewed, weights,
-            list(map(_cut, messages)), list(map(ranks.__getitem__, hosts)), _abouts(events, ocsf),
+            list(map(_cut, messages)), list(map(ranks.__getitem__, hosts)), _abouts(events, ocsf, named),
         )  # fmt: skip
         return cls(events, columns)
 
@@ -140,13 +140,13 @@ class Part(Columns):
         return self._choose(self._whole.packed())
 
 
-def _abouts(events: Sequence[Event], ocsf: Sequence[dict[str, Any]]) -> list[About]:
-    """The column of ``evidence.about``."""
-    columns = [list(map(dict.get, ocsf, repeat(name))) for name in NAMES]
+def _abouts(events: Sequence[Event], ocsf: Sequence[dict[str, Any]], named: AbstractSet[str]) -> list[About]:
+    """The column of ``evidence.about``. ``named`` are all fields that any of the events has."""
+    absent = [None] * len(events)
+    columns = [list(map(dict.get, ocsf, repeat(name))) if name in named else absent for name in NAMES]
     abouts: list[About] = list(zip(*columns, strict=True))
-    count = len(events)
-    plain = all(column.count(None) == count or set(map(type, column)) <= _TEXT_OR_NONE for column in columns)
-    if plain and not any(map(dict.__contains__, ocsf, repeat("resources"))):
+    kinds = {kind for column in columns if column is not absent for kind in set(map(type, column))}
+    if kinds <= PLAIN and "resources" not in named:
         return abouts
     return [
         said if PLAIN.issuperset(map(type, said)) and "resources" not in event.ocsf else about(event)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter, itemgetter
+from itertools import islice
+from operator import attrgetter, itemgetter, lt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,8 @@ from watchbill.engine.detect.windows import Entry, sort_key
 from watchbill.sdk.events import Event
 from watchbill.sdk.rules import Detection
 
-_SHARD, _POSITION, _AT = attrgetter("shard"), attrgetter("position"), itemgetter(1)
+_SHARD, _POSITION = attrgetter("shard"), attrgetter("position")
+_RULE, _AT = itemgetter(0), itemgetter(1)
 #: So many matches are looked at together: few enough that their events stay in the processor's caches meanwhile.
 _AT_ONCE = 500
 _GroupKey = tuple[tuple[str, str], ...]
@@ -260,15 +262,15 @@ def _few(matches: Sequence[Match]) -> Iterator[Sequence[Match]]:
         start = end
 
 
-def _by_rule(matches: Iterable[Match]) -> tuple[list[int], dict[str, list[int]]]:
+def _by_rule(matches: Sequence[Match]) -> tuple[Sequence[int], dict[str, list[int]]]:
     """Which events these are, and for each rule the places of its events among them."""
-    chosen: list[int] = []
+    ats = list(map(_AT, matches))
+    chosen = ats
+    places: Iterable[int] = range(len(ats))
+    if not all(map(lt, ats, islice(ats, 1, None))):  # several rules met one event
+        chosen = list(dict.fromkeys(ats))
+        places = map(dict(zip(chosen, places, strict=False)).__getitem__, ats)
     by_rule: dict[str, list[int]] = defaultdict(list)
-    last = place = -1
-    for name, at in matches:
-        if at != last:
-            last = at
-            place += 1
-            chosen.append(at)
+    for name, place in zip(map(_RULE, matches), places, strict=True):
         by_rule[name].append(place)
     return chosen, by_rule

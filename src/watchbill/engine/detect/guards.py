@@ -30,12 +30,14 @@ class Need(NamedTuple):
     """What a text must have for a pattern to match: at least so many characters, and a literal of each guard.
 
     ``inline`` says that the pattern never matches a separator nor asks where a text begins or ends: it may be searched
-    in many texts at once.
+    in many texts at once. ``enough`` says that so many characters in one line are all that it asks, as ".{1000,}" does:
+    counting is slow work for a regex.
     """
 
     least: int = 0
     guards: tuple[Guard, ...] = ()
     inline: bool = False
+    enough: bool = False
 
     def allows(self, text: str) -> bool:
         """False when the pattern cannot match this text."""
@@ -55,9 +57,18 @@ def need_of_regex(pattern: str) -> Need:
         return Need()
     try:
         parsed = parser.parse(pattern)
-        return Need(parsed.getwidth()[0], _best(_sequence(parsed)), all(_is_inline(*part) for part in parsed))
+        inline = all(_is_inline(*part) for part in parsed)
+        return Need(parsed.getwidth()[0], _best(_sequence(parsed)), inline, _is_count(parsed))
     except (re.error, RecursionError, OverflowError):
         return Need()
+
+
+def _is_count(parsed: Any) -> bool:
+    """Whether a pattern asks for some characters in a row, whatever they are, and nothing else."""
+    if len(parsed) != 1 or parsed.state.flags & re.DOTALL:
+        return False
+    code, argument = parsed[0]
+    return code in {codes.MAX_REPEAT, codes.MIN_REPEAT} and list(argument[2]) == [(codes.ANY, None)]
 
 
 def _is_inline(code: Any, argument: Any) -> bool:

@@ -21,7 +21,7 @@ import msgspec
 from watchbill.engine.detect.conditions import And, Expression, folded
 from watchbill.engine.detect.gate import Gate
 from watchbill.engine.detect.index import key_of
-from watchbill.engine.detect.match import EventColumns, Match
+from watchbill.engine.detect.match import Distinct, EventColumns, Match
 from watchbill.engine.detect.narrow import Narrow
 from watchbill.engine.detect.plan import atoms_of
 from watchbill.engine.detect.predicates import Atom, holds
@@ -56,7 +56,9 @@ class JsonMatcher:
     """Judges records of one shape by the rules of the usual taxonomy (those for OCSF need a parsed event)."""
 
     def __init__(self, rules: Iterable[Rule], shape: Shape) -> None:
-        self.rules = [rule for rule in rules if rule.expression is not None and rule.route.space == "native"]
+        self._distinct = Distinct(
+            rule for rule in rules if rule.expression is not None and rule.route.space == "native"
+        )
         self.shape = shape
         self._paths = [tuple(path.split(".")) for path in shape.header]
         self._header = Narrow(self._paths, missing=None)
@@ -81,16 +83,15 @@ class JsonMatcher:
         for known, chosen in groups.items():
             if known is not None and known.route.rules:
                 by_route[known.route].append(chosen)
-        found: list[Match] = []
+        found: list[tuple[str, int]] = []
         for route, parts in by_route.items():
             chosen = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts))
             names, refused = route.judge([raws[at] for at in chosen])
-            found += [Match(name, at) for at, matched in zip(chosen, names, strict=True) for name in matched]
+            found += [(name, at) for at, matched in zip(chosen, names, strict=True) for name in matched]
             plain += [chosen[at] for at in refused]
         if plain:
             self._plainly(raws, plain, found, others)
-        found.sort(key=_by_place)
-        return Judged(found, sorted(others), kinds)
+        return Judged(self._distinct.named(found), sorted(others), kinds)
 
     def _headers(self, raws: Sequence[bytes]) -> tuple[Sequence[Hashable], list[int]]:
         """The headers of those records that can be read narrowly, as keys, and the places of the others."""
@@ -145,7 +146,7 @@ class JsonMatcher:
         if asked is None:
             if len(self._asked) >= _MAX_ROUTES:
                 self._asked.clear()
-            asked = self._asked[kind.logsource] = _Asked(self.rules, kind.logsource)
+            asked = self._asked[kind.logsource] = _Asked(self._distinct.rules, kind.logsource)
         identity = (kind.logsource, id(kind.derived), *asked.of(kind))
         route = self._routes.get(identity)
         if route is None or route.kind.derived is not kind.derived:
@@ -155,7 +156,7 @@ class JsonMatcher:
             route = self._routes[identity] = _Route(asked, self.shape, kind)
         return route
 
-    def _plainly(self, raws: Sequence[bytes], places: list[int], found: list[Match], others: list[int]) -> None:
+    def _plainly(self, raws: Sequence[bytes], places: list[int], found: list[tuple[str, int]], others: list[int]) -> None:
         """The slow way: whole records, read as a parser reads them, and handed back when they are of another shape."""
         groups: dict[_Route, list[tuple[int, Event]]] = defaultdict(list)
         for at in places:
@@ -173,7 +174,7 @@ class JsonMatcher:
         for route, pairs in groups.items():
             if route.rules:
                 names = route.program.run(EventColumns([event for _, event in pairs]), len(pairs))
-                found += [Match(name, at) for (at, _), matched in zip(pairs, names, strict=True) for name in matched]
+                found += [(name, at) for (at, _), matched in zip(pairs, names, strict=True) for name in matched]
 
 
 class _Odd(tuple[Any, ...]):
@@ -356,7 +357,3 @@ def answers(constants: Mapping[str, object], space: str = "native") -> Callable[
         return any(map(test, key)) if isinstance(key, tuple) else test(key)
 
     return judge
-
-
-def _by_place(match: Match) -> int:
-    return match.at

@@ -9,10 +9,12 @@ from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
+from watchbill.engine.detect.conditions import Expression
 from watchbill.engine.detect.fields import lookup, nested
 from watchbill.engine.detect.index import key_of, pair_of
 from watchbill.engine.detect.predicates import MISSING
 from watchbill.engine.detect.program import Program
+from watchbill.engine.detect.routing import Route
 from watchbill.engine.detect.rules import Rule
 from watchbill.engine.detect.verify import Column, Folded
 from watchbill.sdk.events import Event, LogSource
@@ -33,11 +35,30 @@ _PLACE = itemgetter(1)
 _MATCH: Callable[[tuple[str, int]], Match] = partial(tuple.__new__, Match)  # Match(*one), but in C
 
 
+class Distinct:
+    """Rules of which some ask the same of the same events, as copies of a collection do: only the first is asked."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        alike: dict[tuple[Route, Expression | None], list[Rule]] = defaultdict(list)
+        for rule in rules:
+            alike[rule.route, rule.expression].append(rule)
+        #: Those to ask.
+        self.rules = [same[0] for same in alike.values()]
+        self._names = {same[0].name: [rule.name for rule in same] for same in alike.values() if len(same) > 1}
+
+    def named(self, found: list[tuple[str, int]]) -> list[Match]:
+        """The matches of all rules by the events' order, by those (rule, event) of the rules that were asked."""
+        if names := self._names:
+            found = [(name, at) for asked, at in found for name in names.get(asked, (asked,))]
+        return list(map(_MATCH, sorted(found, key=_PLACE)))
+
+
 class Matcher:
     """Sorts a batch by kind of event and runs the program of each kind, compiled when it is first needed."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = [rule for rule in rules if rule.expression is not None]
+        self._distinct = Distinct(self.rules)
         self._programs: dict[tuple[LogSource, int], Program | None] = {}
 
     def match(self, events: Sequence[Event]) -> list[Match]:
@@ -52,8 +73,7 @@ class Matcher:
                 chosen = events if len(kinds) == 1 else [events[index] for index in indexes]
                 names = program.run(EventColumns(chosen), len(indexes))
                 found += [(name, index) for index, matched in zip(indexes, names, strict=True) for name in matched]
-        found.sort(key=_PLACE)
-        return list(map(_MATCH, found))
+        return self._distinct.named(found)
 
     def _program(self, kind: tuple[LogSource, int]) -> Program | None:
         try:
@@ -61,7 +81,7 @@ class Matcher:
         except KeyError:
             if len(self._programs) >= _MAX_ROUTES:
                 self._programs.clear()
-        rules = [rule for rule in self.rules if rule.route.takes(*kind)]
+        rules = [rule for rule in self._distinct.rules if rule.route.takes(*kind)]
         program = Program(rules) if rules else None
         self._programs[kind] = program
         return program

@@ -106,7 +106,10 @@ def holds(predicate: Predicate) -> Callable[[str], bool]:
         match = glob(argument)
         return lambda text: match(fold(text))
     if kind == "regex":
-        search, allows = compile_regex(argument).search, need_of_regex(argument).allows
+        need = need_of_regex(argument)
+        if need.enough:
+            return lambda text: len(text) >= need.least and max(map(len, text.split("\n"))) >= need.least
+        search, allows = compile_regex(argument).search, need.allows
         return lambda text: allows(text) and search(text.encode("utf-8", "replace")) is not None
     if kind == "cidr":
         network = ipaddress.ip_network(argument)

@@ -235,6 +235,8 @@ def _pair(predicate: Predicate) -> Callable[[Any], bool]:
         if not isinstance(pair, Pair):
             return False
         left, right = pair
+        if how == "equals" and len(left) != len(right) and left.isascii() and right.isascii():
+            return False  # as most
         return related(how, left, right) if cased else related(how, left.lower(), right.lower())
 
     return test
