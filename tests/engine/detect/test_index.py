@@ -4,12 +4,13 @@ import platform
 from collections import defaultdict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from watchbill.engine.detect import index
+from watchbill.engine.detect import literals as engines
 from watchbill.engine.detect.index import Literals, Lookup, key_of
-from watchbill.engine.detect.literals import HAS_HYPERSCAN, Scanner
+from watchbill.engine.detect.literals import HAS_HYPERSCAN, Automaton, Scanner
 from watchbill.engine.detect.predicates import MISSING, Predicate, holds
 
 ALPHABET = "abcAK\u212a\u0130-\x1e"
@@ -19,15 +20,26 @@ predicates = st.builds(
 )
 
 
-@settings(max_examples=60)
+@pytest.fixture(params=["at once", "fast", "fast without Hyperscan"])
+def engine(request, monkeypatch):
+    """What looks for literals: what is there at once, or what takes over when it has paid."""
+    if request.param != "at once":
+        monkeypatch.setattr(engines, "_PAYS", 0)
+        monkeypatch.setattr(engines, "HAS_HYPERSCAN", HAS_HYPERSCAN and request.param == "fast")
+
+
+FOR_EACH_ENGINE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@FOR_EACH_ENGINE
 @given(
     st.lists(predicates, min_size=1, max_size=30, unique=True),
     st.lists(st.text(alphabet=ALPHABET, max_size=20), min_size=1, max_size=5),
-    st.booleans(),
 )
-def test_many_literals_are_found_as_one_by_one(asked, texts, fast):
+@pytest.mark.usefixtures("engine")
+def test_many_literals_are_found_as_one_by_one(asked, texts):
     """Of starts, ends, wholes and parts, cased or not; of texts with a separator or odd letters all may hold."""
-    found = Literals(asked, fast=fast).find(texts)
+    found = Literals(asked).find(texts)
     for at, text in enumerate(texts):
         holding = {number for number, predicate in enumerate(asked) if holds(predicate)(text)}
         assert holding == set(found.get(at, ())) or ("\x1e" in text and holding <= set(found[at]))
@@ -61,30 +73,42 @@ def test_a_memo_is_bounded_and_right(different, monkeypatch):
 _TESTS = (lambda text: text.endswith("3"), lambda text: text.startswith("12"))
 
 
-@pytest.mark.parametrize("few", [None, 0, 10_000])
-@settings(max_examples=100, deadline=None)
+@FOR_EACH_ENGINE
 @given(
     st.lists(
-        st.binary(min_size=1, max_size=4).map(bytes.lower).filter(lambda one: b"\0" not in one),
+        st.binary(min_size=1, max_size=4).map(bytes.lower),
         min_size=1,
         max_size=20,
         unique=True,
     ),
-    st.lists(st.lists(st.sampled_from([b"a", b"A", b"ab", b"\xe2\x84", b"\\", b"B"])).map(b"".join), max_size=6),
+    st.lists(st.lists(st.sampled_from([b"a", b"A", b"ab", b"\xe2\x84", b"\\", b"B", b"\0"])).map(b"".join), max_size=6),
 )
-def test_a_scanner_finds_what_is_there(few, literals, texts):
+@pytest.mark.usefixtures("engine")
+def test_a_scanner_finds_what_is_there(literals, texts):
     """By Hyperscan as by Aho-Corasick, each as often as it is there, overlapping ones too."""
     literals = [*literals, b"ab", b"a"] if {b"ab", b"a"}.isdisjoint(literals) else literals
     literals = [one for one in literals if b"\n" not in one]
     if not literals:
         return
-    found = Scanner(literals, few=few).find(texts)
+    found = Scanner(literals).find(texts)
     for at, text in enumerate(texts):
         low = text.lower()
         expected = [
             number for number, one in enumerate(literals) for start in range(len(low)) if low.startswith(one, start)
         ]
         assert sorted(found.get(at, [])) == expected
+
+
+def test_what_searches_fast_takes_over_once_it_has_paid(monkeypatch):
+    """Not before, and it finds the same."""
+    built = []
+    fast = engines._fast
+    monkeypatch.setattr(engines, "_fast", lambda *asked, **how: built.append(asked) or fast(*asked, **how))
+    automaton = Automaton([b"ab", b"b"])
+    told = [(automaton.find(b"xab" * 500), len(built)) for _ in range(5)]
+    assert [count for _, count in told] == [0, 0, 1, 1, 1]  # two literals, 1,500 bytes each time
+    assert all(hits == told[0][0] for hits, _ in told)
+    assert told[0][0][:3] == [(0, 3), (1, 3), (0, 6)]
 
 
 def test_this_machine_has_what_its_lock_file_says():

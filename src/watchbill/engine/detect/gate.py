@@ -22,8 +22,6 @@ from watchbill.engine.detect.predicates import Atom, Predicate, guards_of
 _SETS = 16_384
 #: So many bytes of a record are counted in: one of a megabyte would cost more than all others.
 _PEEK = 8 << 10
-#: About how many records are still to come of a kind of which few were seen.
-_FEW = 50
 _LONGEST_SET = 64
 
 #: Runs of a value's text that JSON spells in one way, escaped characters apart (``_HIDDEN``): ASCII without quotes. A
@@ -88,7 +86,7 @@ class Gate:
             return False
         sample, self._sample = self._sample[-plan.sample :], []
         masks, hits = defaultdict[bytes, int](int), Counter[bytes]()
-        for at, found in Scanner(plan.literals, few=len(sample)).find(sample).items():
+        for at, found in Scanner(plan.literals).find(sample).items():
             met = [plan.literals[pattern] for pattern in found]
             hits.update(met)
             for literal in set(met):
@@ -106,7 +104,7 @@ class Gate:
         if not self._literals:
             return {}
         if self._scanner is None:  # not made where all records go by
-            self._scanner = Scanner([*self._literals, *_HIDDEN], few=_FEW if self._plan.is_new else None)
+            self._scanner = Scanner([*self._literals, *_HIDDEN])
         found = self._scanner.find(raws)
         return {at: rules for at, patterns in found.items() if (rules := self._rules(tuple(patterns), raws[at]))}
 

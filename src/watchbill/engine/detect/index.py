@@ -13,10 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from ahocorasick_rs import AhoCorasick, Implementation
-
 from watchbill.engine.detect.guards import FOLDS_TO_ASCII, SEPARATOR
-from watchbill.engine.detect.literals import by_place
+from watchbill.engine.detect.literals import Automaton, by_place
 from watchbill.engine.detect.predicates import MISSING, Predicate, compile_regex, holds, text_of
 
 #: A memo keeps so many values, each of at most this many characters.
@@ -40,16 +38,15 @@ class Literals:
     Their kinds are those that look for a literal; cased ones are looked for in the text as it is.
     """
 
-    def __init__(self, predicates: Sequence[Predicate], *, fast: bool = False) -> None:
+    def __init__(self, predicates: Sequence[Predicate]) -> None:
         self._every = range(len(predicates))
         self._guards = any(one.kind == "guard" for one in predicates)
-        how = Implementation.DFA if fast else Implementation.ContiguousNFA
         self._forms = []
         for cased in (False, True):
             chosen = [number for number, one in enumerate(predicates) if one.cased == cased]
             if chosen:
                 spelled = [_spelled(predicates[number]) for number in chosen]
-                self._forms.append((cased, chosen, AhoCorasick(spelled, implementation=how)))
+                self._forms.append((cased, chosen, Automaton(spelled)))
 
     def find(self, keys: Sequence[Any]) -> Mapping[int, Sequence[int]]:
         """The numbers of predicates that may hold, by the places of those keys for which there are any."""
@@ -71,16 +68,16 @@ class Literals:
         found: dict[int, list[int] | range] = {}
         joined = _joined(texts)
         for cased, numbers, automaton in self._forms:
-            searched, folded = texts, joined if cased else joined.lower()
-            if len(folded) != len(joined):  # a character whose lower case is two
-                searched = list(map(str.lower, texts))
-                folded = _joined(searched)
-            ends = list(accumulate(map(_WITH_SEPARATOR, map(len, searched)), initial=1))[1:]
+            folded = joined if cased else joined.lower()
             try:
-                matches = automaton.find_matches_as_indexes(folded, overlapping=True)
+                data = folded.encode()
             except UnicodeEncodeError:
                 return self._without_surrogates(texts)
-            for at, patterns in by_place(((one, end) for one, _, end in matches), ends).items():
+            sizes: Iterable[int] = map(len, texts)
+            if len(data) != len(joined):
+                sizes = (len((text if cased else text.lower()).encode()) for text in texts)
+            ends = list(accumulate(map(_WITH_SEPARATOR, sizes), initial=1))[1:]
+            for at, patterns in by_place(automaton.find(data), ends).items():
                 found[at] = [*found.get(at, ()), *map(numbers.__getitem__, patterns)]
         if joined.count(SEPARATOR) != len(texts) + 1 or (self._guards and FOLDS_TO_ASCII in joined):
             for at, text in enumerate(texts):
@@ -101,11 +98,11 @@ def _joined(texts: Sequence[str]) -> str:
     return f"{SEPARATOR}{SEPARATOR.join(texts)}{SEPARATOR}"
 
 
-def _spelled(predicate: Predicate) -> str:
+def _spelled(predicate: Predicate) -> bytes:
     kind = predicate.kind
     starts = SEPARATOR if kind in {"startswith", "equals"} else ""
     ends = SEPARATOR if kind in {"endswith", "equals"} else ""
-    return f"{starts}{predicate.argument}{ends}"
+    return f"{starts}{predicate.argument}{ends}".encode("utf-8", "replace")
 
 
 def _texts_of(key: Any) -> Iterable[str]:
@@ -117,8 +114,8 @@ def _texts_of(key: Any) -> Iterable[str]:
 class Lookup:
     """Says for a column's keys which rules may hold, by literals of which each stands for some rules."""
 
-    def __init__(self, rules_of: Mapping[Predicate, Sequence[int]], *, fast: bool = False) -> None:
-        self._literals = Literals(list(rules_of), fast=fast)
+    def __init__(self, rules_of: Mapping[Predicate, Sequence[int]]) -> None:
+        self._literals = Literals(list(rules_of))
         self._rules_of = list(rules_of.values())
         self._sets: dict[tuple[int, ...], Rules] = {}
         self._known: dict[Any, Rules] = {}

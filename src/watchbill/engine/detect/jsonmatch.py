@@ -156,7 +156,9 @@ class JsonMatcher:
             route = self._routes[identity] = _Route(asked, self.shape, kind)
         return route
 
-    def _plainly(self, raws: Sequence[bytes], places: list[int], found: list[tuple[str, int]], others: list[int]) -> None:
+    def _plainly(
+        self, raws: Sequence[bytes], places: list[int], found: list[tuple[str, int]], others: list[int]
+    ) -> None:
         """The slow way: whole records, read as a parser reads them, and handed back when they are of another shape."""
         groups: dict[_Route, list[tuple[int, Event]]] = defaultdict(list)
         for at in places:

@@ -1,4 +1,4 @@
-"""Looking for many literals in bytes, whatever case their letters have: by Hyperscan, or Aho-Corasick where it is not."""
+"""Looking for many literals in bytes: by Aho-Corasick, which is there at once, then by Hyperscan, once that has paid."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ except ImportError:  # there is none for this machine
 else:
     HAS_HYPERSCAN = True
 
-#: The fast form of the automaton takes some two microseconds a byte to build, and two hundred bytes of memory, and saves
-#: some forty microseconds a text.
-FAST_BYTES = 1 << 18
-_FAST_BYTES_A_TEXT = 20
+#: What searches fast takes some twenty microseconds a literal to build, and saves some ten nanoseconds a byte of text.
+#: So it is built when so many bytes were searched for each literal: then it cannot cost more than it might have saved.
+_PAYS = 2_000
+#: Without Hyperscan, the fast form of the automaton takes two hundred bytes of memory for each of the literals' bytes.
+_MOST_FAST_BYTES = 1 << 18
 
 _WITH_BREAK = (1).__add__
 _END = itemgetter(1)
@@ -29,26 +30,42 @@ _END = itemgetter(1)
 Scan = Callable[[bytes], list[tuple[int, int]]]
 
 
-class Scanner:
-    """Says which of some literals (ASCII in lower case but for NUL, or bytes above) stand in each of many texts.
-
-    One for ``few`` texts is made in a tenth of the time and takes up to ten times as long for each.
+class Automaton:
+    """Finds each of some literals wherever it stands in bytes, overlapping ones too. ``caseless`` takes A to Z for a to z
+    in what is searched; the literals are in lower case then.
     """
 
-    def __init__(self, literals: Sequence[bytes], *, few: int | None = None) -> None:
-        self._scan = _hyperscan(literals) if HAS_HYPERSCAN and few is None else _ahocorasick(literals, few)
+    def __init__(self, literals: Sequence[bytes], *, caseless: bool = False) -> None:
+        self._literals = literals
+        self._caseless = caseless
+        self._scan = _ahocorasick(literals, caseless=caseless)
+        self._is_fast = False
+        self._left = len(literals) * _PAYS
+
+    def find(self, data: bytes) -> list[tuple[int, int]]:
+        """The hits (number of the literal, where it ends), in the order of their ends."""
+        if not self._is_fast:
+            self._left -= len(data)
+            if self._left <= 0:
+                self._is_fast = True
+                self._scan = _fast(self._literals, caseless=self._caseless) or self._scan
+        return self._scan(data)
+
+
+class Scanner:
+    """Says which of some literals (in lower case, ASCII or bytes above) stand in each of many texts, whatever case their
+    letters have.
+    """
+
+    def __init__(self, literals: Sequence[bytes]) -> None:
+        self._automaton = Automaton(literals, caseless=True)
 
     def find(self, texts: Sequence[bytes]) -> dict[int, list[int]]:
         """The numbers of literals by the places of those texts that have any, each as often as it is there."""
         if not texts:
             return {}
         ends = list(accumulate(map(_WITH_BREAK, map(len, texts))))
-        return by_place(self._scan(b"\n".join(texts)), ends)
-
-
-def pays(size: int, texts: int) -> bool:
-    """Whether an automaton of so many bytes, for so many texts, is to be built in its fast form."""
-    return size <= min(FAST_BYTES, texts * _FAST_BYTES_A_TEXT)
+        return by_place(self._automaton.find(b"\n".join(texts)), ends)
 
 
 def by_place(hits: Iterable[tuple[int, int]], ends: Sequence[int]) -> dict[int, list[int]]:
@@ -63,9 +80,18 @@ def by_place(hits: Iterable[tuple[int, int]], ends: Sequence[int]) -> dict[int, 
     return found
 
 
-def _hyperscan(literals: Sequence[bytes]) -> Scan:
+def _fast(literals: Sequence[bytes], *, caseless: bool) -> Scan | None:
+    """What searches fast; None where there is nothing better."""
+    if HAS_HYPERSCAN and not any(b"\0" in one for one in literals):  # it takes NUL for the end of a literal
+        return _hyperscan(literals, caseless=caseless)
+    if sum(map(len, literals)) <= _MOST_FAST_BYTES:
+        return _ahocorasick(literals, Implementation.DFA, caseless=caseless)
+    return None
+
+
+def _hyperscan(literals: Sequence[bytes], *, caseless: bool) -> Scan:
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    flags = [hyperscan.HS_FLAG_CASELESS] * len(literals)
+    flags = [hyperscan.HS_FLAG_CASELESS if caseless else 0] * len(literals)
     database.compile(
         expressions=list(literals), ids=list(range(len(literals))), elements=len(literals), flags=flags, literal=True
     )
@@ -84,10 +110,11 @@ def _hyperscan(literals: Sequence[bytes]) -> Scan:
     return scan
 
 
-def _ahocorasick(literals: Sequence[bytes], few: int | None) -> Scan:
-    size = sum(map(len, literals))
-    fast = size <= FAST_BYTES if few is None else pays(size, few)
-    automaton = BytesAhoCorasick(literals, implementation=Implementation.DFA if fast else Implementation.ContiguousNFA)
+def _ahocorasick(
+    literals: Sequence[bytes], how: Implementation = Implementation.ContiguousNFA, *, caseless: bool
+) -> Scan:
+    automaton = BytesAhoCorasick(literals, implementation=how)
     return lambda data: [
-        (number, end) for number, _, end in automaton.find_matches_as_indexes(data.lower(), overlapping=True)
+        (number, end)
+        for number, _, end in automaton.find_matches_as_indexes(data.lower() if caseless else data, overlapping=True)
     ]

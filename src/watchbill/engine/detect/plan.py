@@ -13,12 +13,11 @@ from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from watchbill.engine.detect.conditions import And, Expression, Not
-from watchbill.engine.detect.literals import pays
 from watchbill.engine.detect.predicates import Atom
 
 #: Literals are chosen by the first events, however few; anew once so many were seen, and more where there are many
 #: literals, a share of whose number it is; then now and then. Each time by at most so many of the newest.
-_CHOSEN_AT = ((200, 0.05), (4_000, 0.2))
+_CHOSEN_AT = ((200, 0.1), (4_000, 0.5))
 _PAUSE = 500_000
 #: A plan that is not followed is looked at again when so many times as many events were seen.
 _REST = 50
@@ -26,6 +25,7 @@ _REST = 50
 _ENOUGH = 8
 SAMPLE = 200
 _FIRST_SAMPLE = 64
+_OFTEN = 2_000
 #: A rule whose literals are in more than this share of the events is open.
 _MOST = 0.4
 #: Costs in about microseconds: of asking an event for a rule, and of a literal that is met.
@@ -81,12 +81,7 @@ class Plan(Generic[Literal]):
     @property
     def sample(self) -> int:
         """How many events to count in; few while few were seen, for that is what each event costs most."""
-        return _FIRST_SAMPLE if self._next_due else SAMPLE
-
-    @property
-    def is_new(self) -> bool:
-        """Whether too few events were seen for anything that takes long to build."""
-        return self.seen < self._dues[0]
+        return SAMPLE if self.seen >= _OFTEN else _FIRST_SAMPLE
 
     @property
     def is_due(self) -> bool:
@@ -124,10 +119,6 @@ class Plan(Generic[Literal]):
             guessed += self._guess(literal)
         return (mask.bit_count() + min(guessed, 1.0)) / (self._known + 1)
 
-    def is_worth_a_fast_automaton(self, size: int) -> bool:
-        """Whether an automaton of so many bytes is to be built in its fast form."""
-        return pays(size, self.seen)
-
     def _choose(self) -> None:
         prices = {literal: self._price(literal) for literal in self.literals}
         self._best = {atom: _cheapest_group(groups, prices) for atom, groups in self._offers.items()}
@@ -136,8 +127,8 @@ class Plan(Generic[Literal]):
             None if one is None or self.share_of(one[1]) > _MOST else tuple(dict.fromkeys(one[1])) for one in found
         ]
         self.open = tuple(place for place, group in enumerate(self.chosen) if group is None)
-        later = self.seen + _PAUSE if self.literals else math.inf
-        self._due = self._next_due or later
+        soon = self._next_due if self._known < SAMPLE else None
+        self._due = soon or (self.seen + _PAUSE if self.literals else math.inf)
 
     def _price(self, literal: Literal) -> float:
         met, guess = self._met.get(literal, _UNMET), self._guess(literal)

@@ -72,11 +72,7 @@ class Program:
         for place, group in enumerate(self._plan.chosen):
             for atom in group or ():
                 rules_of[column_of(atom)][atom.predicate].append(place)
-        self._lookups = [(column, self._lookup(found)) for column, found in sorted(rules_of.items())]
-
-    def _lookup(self, rules_of: dict[Predicate, list[int]]) -> Lookup:
-        size = sum(len(predicate.argument) for predicate in rules_of)
-        return Lookup(rules_of, fast=self._plan.is_worth_a_fast_automaton(size))
+        self._lookups = [(column, Lookup(found)) for column, found in sorted(rules_of.items())]
 
 
 def _offers_of(expressions: Sequence[Expression]) -> dict[Atom, list[tuple[Atom, ...]]]:
