@@ -64,6 +64,7 @@ def greedy(monkeypatch):
     monkeypatch.setattr(plan, "_CHOSEN_AT", ((7, 0.0), (9, 0.0)))
 
 
+@pytest.mark.usefixtures("engine")
 def test_what_may_match_passes(greedy):
     told = 0
 

@@ -20,14 +20,6 @@ predicates = st.builds(
 )
 
 
-@pytest.fixture(params=["at once", "fast", "fast without Hyperscan"])
-def engine(request, monkeypatch):
-    """What looks for literals: what is there at once, or what takes over when it has paid."""
-    if request.param != "at once":
-        monkeypatch.setattr(engines, "_PAYS", 0)
-        monkeypatch.setattr(engines, "HAS_HYPERSCAN", HAS_HYPERSCAN and request.param == "fast")
-
-
 FOR_EACH_ENGINE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -97,6 +89,14 @@ def test_a_scanner_finds_what_is_there(literals, texts):
             number for number, one in enumerate(literals) for start in range(len(low)) if low.startswith(one, start)
         ]
         assert sorted(found.get(at, [])) == expected
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("literal", [b"a" * 16_001, b"a\0" * 8, b""], ids=["too long for one", "with NUL", "none"])
+def test_what_one_engine_does_not_take_another_does(literal):
+    """No rule from outside stops the search, however odd its texts."""
+    automaton = Automaton([literal, b"xy"] if literal else [])
+    assert automaton.find(b"b" + literal + b"xy") == ([(0, len(literal) + 1), (1, len(literal) + 3)] if literal else [])
 
 
 def test_what_searches_fast_takes_over_once_it_has_paid(monkeypatch):

@@ -126,13 +126,14 @@ def spelled(record, way):
 
 @pytest.mark.parametrize("learns", [((2, 0.0), (5, 0.0)), plan._CHOSEN_AT], ids=["learns often", "learns once"])
 @pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.usefixtures("engine")
 def test_random_records_are_judged_as_by_the_plain_reading(rules, name, learns, monkeypatch):
     """Whatever nesting, repetition and type of value; what is of another shape is handed back."""
     monkeypatch.setattr(plan, "_CHOSEN_AT", learns)
     shape = SHAPES[name]
     matcher = JsonMatcher(rules, shape)
 
-    @settings(max_examples=30)
+    @settings(max_examples=30, deadline=None)
     @given(st.lists(records, min_size=1, max_size=12))
     def agree(batch):
         raws = [spelled(record, at % 4) for at, record in enumerate(batch)]

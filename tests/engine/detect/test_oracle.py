@@ -5,7 +5,7 @@ import re
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from naive import NaiveRule, document
 
@@ -178,7 +178,8 @@ def agree(rules, happened):
     }
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.usefixtures("engine")
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(detections, min_size=1, max_size=4), st.lists(events, min_size=1, max_size=6))
 @example([{"s1": {"A": 1}, "s2": {"A": True}, "t-1": {"A": "1"}, "condition": "1 of s* and not t-1"}],
          [({"A": True}, ""), ({"A": 1}, ""), ({"A": 1.0}, ""), ({"A": "1"}, "")])  # fmt: skip

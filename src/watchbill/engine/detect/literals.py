@@ -20,6 +20,8 @@ else:
 #: What searches fast takes some twenty microseconds a literal to build, and saves some ten nanoseconds a byte of text.
 #: So it is built when so many bytes were searched for each literal: then it cannot cost more than it might have saved.
 _PAYS = 2_000
+#: Of more it takes seconds to build, and longer ones Hyperscan refuses.
+_MOST_LITERALS, _LONGEST = 20_000, 16_000
 #: Without Hyperscan, the fast form of the automaton takes two hundred bytes of memory for each of the literals' bytes.
 _MOST_FAST_BYTES = 1 << 18
 
@@ -39,7 +41,7 @@ class Automaton:
         self._literals = literals
         self._caseless = caseless
         self._scan = _ahocorasick(literals, caseless=caseless)
-        self._is_fast = False
+        self._is_fast = not literals
         self._left = len(literals) * _PAYS
 
     def find(self, data: bytes) -> list[tuple[int, int]]:
@@ -82,11 +84,15 @@ def by_place(hits: Iterable[tuple[int, int]], ends: Sequence[int]) -> dict[int, 
 
 def _fast(literals: Sequence[bytes], *, caseless: bool) -> Scan | None:
     """What searches fast; None where there is nothing better."""
-    if HAS_HYPERSCAN and not any(b"\0" in one for one in literals):  # it takes NUL for the end of a literal
+    if HAS_HYPERSCAN and len(literals) <= _MOST_LITERALS and all(map(_is_for_hyperscan, literals)):
         return _hyperscan(literals, caseless=caseless)
     if sum(map(len, literals)) <= _MOST_FAST_BYTES:
         return _ahocorasick(literals, Implementation.DFA, caseless=caseless)
     return None
+
+
+def _is_for_hyperscan(literal: bytes) -> bool:
+    return len(literal) <= _LONGEST and b"\0" not in literal  # which would end it
 
 
 def _hyperscan(literals: Sequence[bytes], *, caseless: bool) -> Scan:
