@@ -6,7 +6,7 @@ What looks for literals decides most rules for most events; this decides the res
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,7 +33,8 @@ class Column(NamedTuple):
     folded: bool = False
 
 
-Columns = Mapping[Column, Any]
+#: Columns, and by whatever was asked of all events which of them fulfil it.
+Columns = MutableMapping[Any, Any]
 #: Of events at some places (in order) those for which something holds, in order.
 Select = Callable[[Columns, Sequence[int]], Sequence[int]]
 #: In which share of the events an atom holds, as far as that is known.
@@ -68,7 +69,7 @@ def _compiled(expression: Expression, share: Share) -> tuple[Select, float, floa
     if isinstance(expression, Atom):
         known = share(expression)
         return (
-            _atom(expression),
+            _once(expression, _atom(expression)),
             _DEAR.get(expression.predicate.kind, 1.0),
             _SHARE if known is None else min(known, 1.0),
         )
@@ -99,7 +100,9 @@ def _either(expression: Or, share: Share) -> tuple[Select, float, float]:
         else:
             rest.append(_compiled(item, share))
             held += rest[-1][2]
-    parts = [_on(column, _GROUPED[kind](found)) for (column, kind), found in literals.items()]
+    parts = [
+        _once((column, kind, *found), _on(column, _GROUPED[kind](found))) for (column, kind), found in literals.items()
+    ]
     cost = sum(0.9 + 0.1 * len(found) for found in literals.values()) + sum(one[1] for one in rest)
     return _any(parts + [one[0] for one in sorted(rest, key=lambda one: one[1])]), cost, min(held, 1.0)
 
@@ -140,6 +143,20 @@ def _none(inner: Select) -> Select:
         return [at for at in places if at not in found]
 
     return select
+
+
+def _once(asked: Hashable, select: Select) -> Select:
+    """Ask it of all events of a batch only once, however many rules do."""
+
+    def once(columns: Columns, places: Sequence[int]) -> Sequence[int]:
+        if type(places) is not range:
+            return select(columns, places)
+        found: Sequence[int] | None = columns.get(asked)
+        if found is None:
+            found = columns[asked] = select(columns, places)
+        return found
+
+    return once
 
 
 def _is_any(literals: list[str]) -> Callable[[str], bool]:
