@@ -15,6 +15,7 @@ from itertools import islice
 
 import orjson
 
+from watchbill.core.memory import settle_memory
 from watchbill.core.values import Criticality
 from watchbill.engine.detect import Detector, Match, parse_rules
 from watchbill.sdk import Event, LogSource
@@ -37,7 +38,7 @@ KINDS = {
 
 
 def main() -> None:
-    gc.set_threshold(50_000, 20, 50)  # as the engine does (``flows.ingest.settle_memory``)
+    settle_memory()  # as the engine does
     for kind, correlation in KINDS.items():
         compare(kind, correlation)
     for kind in ("event_count", "value_count"):

@@ -12,6 +12,7 @@ import click
 
 from watchbill.cli.options import CLOCK, data_option, json_option, range_option
 from watchbill.core.errors import ConfigError
+from watchbill.core.memory import settle_memory
 from watchbill.core.paths import DataDir
 from watchbill.core.values import Severity
 
@@ -101,6 +102,7 @@ def detect(
         ruleset, catalog.parsers, CLOCK, least=Severity(least), parser=parser, timezone=timezone, within=within
     )
     summary = Summary(details)
+    settle_memory()
     interrupted = False
     with _progress(sources, quiet=as_json and sys.stdout.isatty()) as tell:
         try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ from django.db import transaction
 from watchbill.core.clock import SECOND, Clock
 from watchbill.core.config import Config
 from watchbill.core.errors import WatchbillError
+from watchbill.core.memory import settle_memory
 from watchbill.core.paths import DataDir
 from watchbill.core.times import parse_duration
 from watchbill.core.values import Criticality
@@ -39,7 +41,7 @@ from watchbill.engine.detect import Detector, Match, RuleSet
 from watchbill.flows import content, engine_status
 from watchbill.flows.engine_status import EngineStatus
 from watchbill.flows.judge import Judge, Judgement
-from watchbill.flows.judge_process import JudgeGoneError, JudgePort, JudgeProcess, OwnJudge, settle_memory
+from watchbill.flows.judge_process import JudgeGoneError, JudgePort, JudgeProcess, OwnJudge
 from watchbill.flows.rule_stats import editions_rules
 from watchbill.ledger import Reader, shards
 from watchbill.sdk import LogSource
@@ -365,6 +367,7 @@ def run(data: DataDir, config: Config, clock: Clock, stop: StopSignal) -> None:
             if lock:
                 start = partial(JudgeProcess, data, holds=(lock.fileno(),)) if cores() > 1 else None
                 ingest = open_ingest(data, config, clock, start)
+                gc.collect()
                 settle_memory()
                 _run(ingest, stop)
         stop.wait(1)

@@ -30,6 +30,7 @@ import msgspec
 from watchbill.core.clock import Clock, SystemClock
 from watchbill.core.config import Config
 from watchbill.core.errors import WatchbillError
+from watchbill.core.memory import settle_memory
 from watchbill.core.paths import DataDir
 from watchbill.engine.detect import RuleSet
 from watchbill.flows import content
@@ -255,13 +256,6 @@ class JudgeProcess:
         self._replies.put(None)
 
 
-def settle_memory() -> None:
-    """Keep Python's cycle collector from looking again and again at rules that stay and events that hold no cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
 def serve(data: DataDir, config: Config, clock: Clock) -> None:
     """Be that process: answer what comes on standard input until it ends."""
     for number in (signal.SIGINT, signal.SIGTERM):  # these are for the engine; we end when it does
@@ -274,6 +268,7 @@ def serve(data: DataDir, config: Config, clock: Clock) -> None:
     load = content.RuleFolders(data, config).load
     rules = load()
     judge = Judge(data, content.installed(data, config).parsers, rules, clock, config.timezone)
+    gc.collect()
     settle_memory()
     with contextlib.suppress(BrokenPipeError), replies:
         replies.write(_frame(Loaded(content.digest(rules))))

@@ -84,17 +84,24 @@ class Shape(NamedTuple):
         for root in self.roots:
             for members in _walk(record, _parts(root) if root else ()):
                 if isinstance(members, dict):
-                    for name, value in flatten(self._texts(members)).items():
+                    fields = flatten(self._texts(members))
+                    if not found:
+                        found = fields
+                        continue
+                    for name, value in fields.items():
                         found.setdefault(name, value)
         return found
 
     def at(self, record: Mapping[str, Any], path: str) -> Any:
         """The value at a dotted path without "*"; None when it is not there."""
         value: Any = record
-        for part in _parts(path):
-            if not isinstance(value, dict):
-                return None
-            value = value.get(part)
+        if "." in path:
+            for part in _parts(path):
+                if not isinstance(value, dict):
+                    return None
+                value = value.get(part)
+        else:
+            value = record.get(path)
         return value.get(self.text, value) if isinstance(value, dict) and self.text else value
 
     def _texts(self, members: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from math import isinf
 from typing import Any
 
@@ -13,7 +14,6 @@ DEPTH = 64
 MEMBERS = 20_000
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _LOOKS = re.compile(r'\{\s*(?:"|\})')
-_BIG = re.compile(r"\d{19}|\d[eE]\+?\d{3}")
 _decoder = msgspec.json.Decoder()
 _INT64 = 1 << 63
 
@@ -41,7 +41,7 @@ def decode_object(text: str) -> dict[str, Any]:
         raise Flawed("JSON, but no object")
     if text.count(":") > MEMBERS and _members(value) > MEMBERS:
         raise Flawed(f"JSON with more than {MEMBERS:,} members")
-    if _BIG.search(text) and _out_of_range(value):
+    if _out_of_range(value.values()):
         raise Flawed("JSON number out of the 64-bit range")
     return _without_nul(value) if "\\u0000" in text else value
 
@@ -75,11 +75,18 @@ def _members(value: Any) -> int:
     return sum(map(_members, value)) if isinstance(value, list) else 0
 
 
-def _out_of_range(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_out_of_range(item) for item in value.values())
-    if isinstance(value, list):
-        return any(_out_of_range(item) for item in value)
-    if isinstance(value, float):
-        return isinf(value)
-    return isinstance(value, int) and not -_INT64 <= value < _INT64
+def _out_of_range(values: Iterable[Any]) -> bool:
+    """Whether a number among them, or within them, is none of 64 bits."""
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            continue
+        if kind is int:
+            if not -_INT64 <= value < _INT64:
+                return True
+        elif kind is float:
+            if isinf(value):
+                return True
+        elif (kind is dict and _out_of_range(value.values())) or (kind is list and _out_of_range(value)):
+            return True
+    return False
