@@ -104,6 +104,7 @@ def test_what_searches_fast_takes_over_once_it_has_paid(monkeypatch):
     built = []
     fast = engines._fast
     monkeypatch.setattr(engines, "_fast", lambda *asked, **how: built.append(asked) or fast(*asked, **how))
+    monkeypatch.setattr(engines, "_PAYS", 2_000)
     automaton = Automaton([b"ab", b"b"])
     told = [(automaton.find(b"xab" * 500), len(built)) for _ in range(5)]
     assert [count for _, count in told] == [0, 0, 1, 1, 1]  # two literals, 1,500 bytes each time

@@ -28,6 +28,8 @@ _LONGEST_SET = 64
 #: backslash is written twice; but objects in lists are compared as JSON text, where it begins an escape, so one is only
 #: taken where it cannot, before a character that is no escape's.
 _RUN = re.compile(r'(?:(?<!\\)\\(?=[ -~])(?![nrtbfu/"\\])|[ -~](?<![\\"]))+')
+#: Such a run that is the whole of a value, as most are: told at once.
+_WHOLE = re.compile(r'(?:\\(?=[ -~])(?![nrtbfu/"\\]))?[ !#-\[\]-~]*')
 #: The text of a whole record is made with white space of its own.
 _RUN_OF_MESSAGE = re.compile(r"[a-z0-9_.@$%#&*+=;<>?^~|!-]+")
 #: A run must have what only a string can hold, no number or constant (which may be spelled otherwise) and nothing between
@@ -169,7 +171,8 @@ def _runs(predicate: Predicate) -> list[bytes]:
     starts = predicate.kind in {"startswith", "equals"}
     ends = predicate.kind in {"endswith", "equals"}
     found = []
-    for match in _RUN.finditer(text):
+    whole = _WHOLE.fullmatch(text)
+    for match in (whole,) if whole else _RUN.finditer(text):
         run = match[0]
         if _is_sound(run):
             before = '"' if starts and match.start() == 0 else ""

@@ -11,20 +11,19 @@ another shape, or no JSON, is handed back: nothing is lost on the way.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Hashable, Iterable, Sequence
+from functools import cached_property
 from itertools import chain, repeat
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from watchbill.engine.detect.conditions import And, Expression, folded
+from watchbill.engine.detect.asked import Asked, Index
 from watchbill.engine.detect.gate import Gate
-from watchbill.engine.detect.index import key_of
 from watchbill.engine.detect.match import Distinct, EventColumns, Match
 from watchbill.engine.detect.narrow import Narrow
 from watchbill.engine.detect.plan import atoms_of
-from watchbill.engine.detect.predicates import Atom, holds
+from watchbill.engine.detect.predicates import Atom
 from watchbill.engine.detect.program import Names, Program
 from watchbill.engine.detect.reading import JsonColumns, Reading
 from watchbill.engine.detect.rules import Rule
@@ -38,8 +37,6 @@ _MAX_HEADERS = 16_384
 _MAX_ROUTES = 4_096
 #: From this share of records that pass the gate on, it is not worth its price.
 _MANY = 0.5
-#: What is left of a rule that follows from its kind of event alone.
-_ALWAYS = And(())
 
 
 class Judged(NamedTuple):
@@ -59,13 +56,14 @@ class JsonMatcher:
         self._distinct = Distinct(
             rule for rule in rules if rule.expression is not None and rule.route.space == "native"
         )
+        self._index = Index(self._distinct.rules)
         self.shape = shape
         self._paths = [tuple(path.split(".")) for path in shape.header]
         self._header = Narrow(self._paths, missing=None)
         self._keyed = None if shape.text else Narrow(self._paths, missing=None, keys=True)
         self._by_header: dict[Hashable, _Known | None] = {}
         self._routes: dict[Any, _Route] = {}
-        self._asked: dict[LogSource, _Asked] = {}
+        self._asked: dict[LogSource, Asked] = {}
 
     def match(self, raws: Sequence[bytes]) -> Judged:
         """Judge a batch of records, each the bytes of one JSON object."""
@@ -146,7 +144,7 @@ class JsonMatcher:
         if asked is None:
             if len(self._asked) >= _MAX_ROUTES:
                 self._asked.clear()
-            asked = self._asked[kind.logsource] = _Asked(self._distinct.rules, kind.logsource)
+            asked = self._asked[kind.logsource] = Asked(self._index, kind.logsource)
         identity = (kind.logsource, id(kind.derived), *asked.of(kind))
         route = self._routes.get(identity)
         if route is None or route.kind.derived is not kind.derived:
@@ -189,52 +187,10 @@ class _Odd(tuple[Any, ...]):
         return self is other
 
 
-class _Asked:
-    """The rules for one log source, and what they ask of fields that may be constants."""
-
-    def __init__(self, rules: Iterable[Rule], source: LogSource) -> None:
-        takes = lru_cache(None)(lambda route: route.takes(source, 0))  # thousands of rules have some hundred routes
-        self.rules = [rule for rule in rules if takes(rule.route)]
-        self._atoms: dict[str, list[Atom]] = defaultdict(list)
-        self._related: set[str] = set()
-        self._asking: dict[str, set[int]] = defaultdict(set)
-        atoms = [atoms_of(rule.expression) for rule in self.rules if rule.expression is not None]
-        for atom in dict.fromkeys(chain.from_iterable(atoms)):
-            if atom.predicate.kind == "field":
-                self._related |= {atom.field, atom.predicate.argument[0]}
-            elif atom.space == "native":
-                self._atoms[atom.field].append(atom)
-        for place, found in enumerate(atoms):
-            for atom in found:
-                self._asking[atom.field].add(place)
-
-    def left(self, kind: Kind) -> tuple[list[Rule], list[Expression]]:
-        """The rules that may hold for the kind, and what is left to ask of them."""
-        judge = answers(kind.constants)
-        touched = {place for name in kind.constants for place in self._asking.get(name, ())}
-        rules, expressions = [], []
-        for place, rule in enumerate(self.rules):
-            assert rule.expression is not None  # noqa: S101 - the matcher's rules have one
-            left = folded(rule.expression, judge) if place in touched else rule.expression
-            if left is not False:
-                expressions.append(_ALWAYS if left is True else left)
-                rules.append(
-                    rule if place not in touched else msgspec.structs.replace(rule, expression=expressions[-1])
-                )
-        return rules, expressions
-
-    def of(self, kind: Kind) -> tuple[object, ...]:
-        """What the rules can know of a kind's constants: the answers to what they ask, and values to compare with."""
-        judge = answers(kind.constants)
-        names = tuple(name for name in sorted(kind.constants) if name in self._atoms or name in self._related)
-        compared = tuple((type(kind.constants[name]), kind.constants[name]) for name in names if name in self._related)
-        return names, compared, tuple(judge(atom) for name in names for atom in self._atoms.get(name, ()))
-
-
 class _Route:
     """What is done with the records of one kind: the gate says which rules each may match, these are judged."""
 
-    def __init__(self, asked: _Asked, shape: Shape, kind: Kind) -> None:
+    def __init__(self, asked: Asked, shape: Shape, kind: Kind) -> None:
         self.shape = shape
         self.kind = kind
         self.rules, self._expressions = asked.left(kind)
@@ -342,20 +298,3 @@ def _unread(places: Sequence[int], rows: Sequence[int], columns: JsonColumns) ->
     """Of the records at ``places``, of which those at ``rows`` were read narrowly, those that it does not get right."""
     missing = sorted(set(places).difference(rows)) if len(rows) < len(places) else []
     return missing + [rows[row] for row in columns.refused]
-
-
-def answers(constants: Mapping[str, object], space: str = "native") -> Callable[[Atom], bool | None]:
-    """A function that says whether an atom holds that only asks for these fields of the space; None for any other."""
-
-    def judge(atom: Atom) -> bool | None:
-        if atom.space != space or atom.field not in constants or atom.predicate.kind == "field":
-            return None
-        key = key_of(constants[atom.field])
-        if atom.predicate.kind in {"exists", "missing"}:
-            return atom.predicate.kind == "exists"
-        if key is None or atom.predicate.kind == "null":
-            return key is None and atom.predicate.kind == "null"
-        test = holds(atom.predicate)
-        return any(map(test, key)) if isinstance(key, tuple) else test(key)
-
-    return judge

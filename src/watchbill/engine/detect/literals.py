@@ -17,9 +17,9 @@ except ImportError:  # there is none for this machine
 else:
     HAS_HYPERSCAN = True
 
-#: What searches fast takes some twenty microseconds a literal to build, and saves some ten nanoseconds a byte of text.
+#: What searches fast takes twenty to forty microseconds a literal to build, and saves some ten nanoseconds a byte of text.
 #: So it is built when so many bytes were searched for each literal: then it cannot cost more than it might have saved.
-_PAYS = 2_000
+_PAYS = 4_000
 #: Of more it takes seconds to build, and longer ones Hyperscan refuses.
 _MOST_LITERALS, _LONGEST = 20_000, 16_000
 #: Without Hyperscan, the fast form of the automaton takes two hundred bytes of memory for each of the literals' bytes.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from watchbill.engine.detect.conditions import And, Expression, Not
 from watchbill.engine.detect.predicates import Atom
@@ -66,9 +66,13 @@ class Plan(Generic[Literal]):
     ) -> None:
         self.literals = list(dict.fromkeys(one for groups in offers.values() for group in groups for one in group))
         self.seen = 0
-        self._expressions, self._offers, self._guess = expressions, offers, guess
+        self._expressions, self._guess = expressions, guess
+        #: What most atoms have, one group of one literal, and what the others have.
+        self._only = {atom: groups[0] for atom, groups in offers.items() if len(groups) == 1 and len(groups[0]) == 1}
+        self._offers = {atom: groups for atom, groups in offers.items() if atom not in self._only}
+        self._unmet = {literal: (_ASK + _HIT) * guess(literal) for literal in self.literals}
         self._met: Mapping[Literal, Met] = {}
-        self._best: Mapping[Atom, tuple[float, list[Literal]]] = {}
+        self._best: dict[Atom, tuple[float, Sequence[Literal]]] = {}
         self._known = 0
         self._due: float = 1
         self._dues = [max(least, int(len(self.literals) * share)) for least, share in _CHOSEN_AT]
@@ -120,8 +124,12 @@ class Plan(Generic[Literal]):
         return (mask.bit_count() + min(guessed, 1.0)) / (self._known + 1)
 
     def _choose(self) -> None:
-        prices = {literal: self._price(literal) for literal in self.literals}
-        self._best = {atom: _cheapest_group(groups, prices) for atom, groups in self._offers.items()}
+        count = self._known + 1
+        prices = {literal: price / count for literal, price in self._unmet.items()}
+        for literal, met in self._met.items():
+            prices[literal] += (_ASK * met.events.bit_count() + _HIT * met.hits) / count
+        self._best = {atom: (prices[group[0]], group) for atom, group in self._only.items()}
+        self._best.update((atom, _cheapest_group(groups, prices)) for atom, groups in self._offers.items())
         found = [cheapest(expression, self._best.get) for expression in self._expressions]
         self.chosen = [
             None if one is None or self.share_of(one[1]) > _MOST else tuple(dict.fromkeys(one[1])) for one in found
@@ -130,22 +138,16 @@ class Plan(Generic[Literal]):
         soon = self._next_due if self._known < SAMPLE else None
         self._due = soon or (self.seen + _PAUSE if self.literals else math.inf)
 
-    def _price(self, literal: Literal) -> float:
-        met, guess = self._met.get(literal, _UNMET), self._guess(literal)
-        return (_ASK * (met.events.bit_count() + guess) + _HIT * (met.hits + guess)) / (self._known + 1)
-
 
 def _cheapest_group(
     groups: Sequence[tuple[Literal, ...]], prices: Mapping[Literal, float]
-) -> tuple[float, list[Literal]]:
-    if len(groups) == 1 and len(groups[0]) == 1:  # as most have
-        return prices[groups[0][0]], [*groups[0]]
-    return min(((sum(map(prices.__getitem__, group)), [*group]) for group in groups), key=_price)
+) -> tuple[float, Sequence[Literal]]:
+    return min(((sum(map(prices.__getitem__, group)), group) for group in groups), key=_price)
 
 
 def cheapest(
-    expression: Expression, offer: Callable[[Atom], tuple[float, list[Thing]] | None]
-) -> tuple[float, list[Thing]] | None:
+    expression: Expression, offer: Callable[[Atom], tuple[float, Sequence[Thing]] | None]
+) -> tuple[float, Sequence[Thing]] | None:
     """Things of which at least one is there whenever the expression holds, and their price; the cheapest such.
 
     ``offer`` gives them for an atom. None: there is no such promise.
@@ -154,16 +156,16 @@ def cheapest(
         return offer(expression)
     if isinstance(expression, Not):
         return None
-    parts = [cheapest(item, offer) for item in expression.items]
-    sound = [part for part in parts if part is not None]
+    parts = [offer(item) if type(item) is Atom else cheapest(item, offer) for item in expression.items]
     if isinstance(expression, And):
-        return min(sound, key=_price, default=None)
-    if len(sound) < len(parts):
+        return min((part for part in parts if part is not None), key=_price, default=None)
+    if None in parts:
         return None
+    sound = cast("list[tuple[float, Sequence[Thing]]]", parts)
     return sum(map(_price, sound)), [thing for _, chosen in sound for thing in chosen]
 
 
-def _price(part: tuple[float, list[Any]]) -> float:
+def _price(part: tuple[float, Any]) -> float:
     return part[0]
 
 

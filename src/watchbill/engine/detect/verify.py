@@ -95,7 +95,8 @@ def _either(expression: Or, share: Share) -> tuple[Select, float, float]:
     held = 0.0
     for item in expression.items:
         if isinstance(item, Atom) and item.predicate.kind in _GROUPED and not item.predicate.cased:
-            literals[column_of(item)._replace(folded=True), item.predicate.kind].append(item.predicate.argument)
+            column = Column(item.space, item.field, folded=True)
+            literals[column, item.predicate.kind].append(item.predicate.argument)
             held += _SHARE if (known := share(item)) is None else known
         else:
             rest.append(_compiled(item, share))

@@ -10,8 +10,9 @@ import msgspec
 
 from watchbill.core.clock import Clock
 from watchbill.engine.detect import Matcher, RuleSet
+from watchbill.engine.detect.asked import answers
 from watchbill.engine.detect.conditions import folded
-from watchbill.engine.detect.jsonmatch import JsonMatcher, answers
+from watchbill.engine.detect.jsonmatch import JsonMatcher
 from watchbill.engine.detect.why import matched_words
 from watchbill.engine.normalise import Normaliser
 from watchbill.engine.offline.batches import Batch
