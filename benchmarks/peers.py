@@ -140,6 +140,7 @@ def compare(title: str, found: list[Peer], rules: Path, file: Path, one: Path, r
     print(f"  {'orjson parse':<32}{len(raws) / parsing:12,.0f} records/s of CPU")
     ours: Counter[str] | None = None
     for peer in found:
+        peer.run(rules, one)  # what it keeps of the rules is there from now on
         started, _ = peer.run(rules, one)
         spent, told = peer.run(rules, file)
         matches = Counter({rule: count for rule, count in told.items() if rule in ids})

@@ -34,6 +34,7 @@ NAMED = (
 def detect(tmp_path, monkeypatch):
     """Runs the command in a folder with a rule and a log."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "service_installed.yml").write_text(RULE)
     record = {
@@ -97,6 +98,41 @@ def test_rules_from_a_zip_and_placeholders(detect, tmp_path):
     (tmp_path / "known.yml").write_text("known: {a: b}\n")
     refused = detect("--rules", "rules.zip", "--placeholders", "known.yml", "log.json", code=2).stderr
     assert "known.yml:1: known must be a value or a list of values" in refused
+
+
+def test_rules_are_kept_as_they_were_loaded(detect, tmp_path):
+    """A file for each set of rules, its owner's alone; of a rule that changed nothing is kept, and old sets go."""
+    folder = tmp_path / "cache" / "watchbill"
+    first = detect("--rules", "rules", "log.json", code=1).stdout
+    (kept,) = folder.iterdir()
+    assert (folder.stat().st_mode & 0o777, kept.stat().st_mode & 0o777) == (0o700, 0o600)
+    before = kept.stat().st_mtime_ns
+    assert detect("--rules", "rules", "log.json", code=1).stdout == first
+    assert kept.stat().st_mtime_ns == before
+
+    rule = tmp_path / "rules" / "service_installed.yml"
+    rule.write_text(rule.read_text().replace("7045", "7046"))
+    detect("--rules", "rules", "log.json", code=0)
+    assert kept.stat().st_mtime_ns > before
+    kept.write_bytes(b"damaged")
+    detect("--rules", "rules", "log.json", code=0)
+    for name in "abcde":
+        (tmp_path / f"{name}.yml").write_text(RULE)
+        detect("--rules", f"{name}.yml", "log.json", code=1)
+    assert len(list(folder.iterdir())) == 4
+
+
+@pytest.mark.parametrize("home", ["a file", "others may write"])
+def test_where_nothing_can_be_kept_rules_are_loaded_anew(home, detect, tmp_path):
+    """And nothing is taken from a folder into which somebody else may have put it."""
+    folder = tmp_path / "cache" / "watchbill"
+    if home == "a file":
+        (tmp_path / "cache").write_text("")
+    else:
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+    assert "A service was installed" in detect("--rules", "rules", "log.json", code=1).stdout
+    assert not folder.is_dir() or not list(folder.iterdir())
 
 
 def test_who_interrupts_it_is_told_what_was_found_and_that_it_is_not_all(detect, tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ import click
 from watchbill.cli.options import CLOCK, data_option, json_option, range_option
 from watchbill.core.errors import ConfigError
 from watchbill.core.memory import settle_memory
-from watchbill.core.paths import DataDir
+from watchbill.core.paths import DataDir, cache_folder
 from watchbill.core.values import Severity
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 FOUND, NOTHING, UNREADABLE, INTERRUPTED = 1, 0, 2, 130
 _LEVELS = [level.value for level in Severity]
 _TOLD_PROBLEMS = 10
+#: So many sets of rules are kept as they were loaded, each of some megabytes.
+_SETS = 4
 _PARTIAL = "Interrupted: this is what had been found by then. The rest was not looked at.\n"
 
 
@@ -143,7 +147,22 @@ def _rules(own: Sequence[Path], paths: Sequence[Path], placeholders: Path | None
         if data is not None:
             files += rulefiles.rule_files([data.root / "rules"] if (data.root / "rules").is_dir() else [])
         values = rulefiles.read_placeholders(placeholders) if placeholders else {}
-        return rulefiles.load(files, values)
+        is_unpacked = any(path.is_file() and path.suffix.lower() == ".zip" for path in paths)
+        return rulefiles.load(files, values, cache=None if is_unpacked else _remembered(files))
+
+
+def _remembered(files: Sequence[Path]) -> Path | None:
+    """Where the rules of these files are kept as they were loaded, for the next time. Of many sets the oldest go."""
+    folder = cache_folder()
+    if folder is None:
+        return None
+    named = "\0".join((os.getcwd(), *map(str, files))).encode(errors="surrogateescape")  # noqa: PTH109 - a text will do
+    cache = folder / f"rules-{hashlib.sha256(named).hexdigest()[:16]}"
+    with suppress(OSError):
+        others = (one for one in folder.glob("rules-*") if one != cache)
+        for old in sorted(others, key=lambda one: one.stat().st_mtime, reverse=True)[_SETS - 1 :]:
+            old.unlink()
+    return cache
 
 
 @contextmanager

@@ -6,6 +6,17 @@ import os
 from pathlib import Path
 
 
+def cache_folder() -> Path | None:
+    """~/.cache/watchbill (XDG_CACHE_HOME is honoured); None where there is none that its owner alone can write."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "watchbill"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except (OSError, RuntimeError):  # nowhere to write, or nobody's home
+        return None
+    return folder if found.st_uid == os.getuid() and not found.st_mode & 0o022 else None
+
+
 class DataDir:
     """The folder of one installation. Nothing is created by naming it; ``create`` does that, owner-only."""
 

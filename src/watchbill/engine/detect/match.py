@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
@@ -58,8 +58,11 @@ class Matcher:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = [rule for rule in rules if rule.expression is not None]
-        self._distinct = Distinct(self.rules)
         self._programs: dict[tuple[LogSource, int], Program | None] = {}
+
+    @cached_property
+    def _distinct(self) -> Distinct:
+        return Distinct(self.rules)
 
     def match(self, events: Sequence[Event]) -> list[Match]:
         """All matches of a batch, by the events' order. Quarantined events are judged like any other."""
