@@ -1,5 +1,6 @@
 """``watchbill detect`` as people call it: what it prints, and its exit codes."""
 
+import gc
 import json
 import signal
 import subprocess
@@ -52,7 +53,10 @@ def detect(tmp_path, monkeypatch):
         assert done.exit_code == code, done.output
         return done
 
-    return run
+    thresholds = gc.get_threshold()
+    yield run
+    gc.unfreeze()  # what the command did for a process of its own
+    gc.set_threshold(*thresholds)
 
 
 def test_a_report_for_people(detect):

@@ -83,7 +83,7 @@ def detect(
     least: str, within: tuple[int, int], timezone: str, details: int, workers: int | None, *, installed: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Run detection rules over recorded logs, offline: no server, no database, nothing is stored.
+    """Run detection rules over recorded logs, offline: no server, no database, and no log is stored.
 
     Takes files and folders (and "-"): EVTX, JSON of any layout, event XML, CSV, text logs; also in .gz, .zst and
     .zip. Watchbill's own rules run; --rules adds others, for instance a checkout of SigmaHQ. Correlations are judged

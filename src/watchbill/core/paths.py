@@ -14,7 +14,8 @@ def cache_folder() -> Path | None:
         found = folder.stat()
     except (OSError, RuntimeError):  # nowhere to write, or nobody's home
         return None
-    return folder if found.st_uid == os.getuid() and not found.st_mode & 0o022 else None
+    is_shared = hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022)
+    return None if is_shared else folder
 
 
 class DataDir:
