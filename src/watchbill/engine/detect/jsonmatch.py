@@ -24,7 +24,7 @@ from watchbill.engine.detect.match import Distinct, EventColumns, Match
 from watchbill.engine.detect.narrow import Narrow
 from watchbill.engine.detect.plan import atoms_of
 from watchbill.engine.detect.predicates import Atom
-from watchbill.engine.detect.program import Names, Program
+from watchbill.engine.detect.program import Program, RuleAt
 from watchbill.engine.detect.reading import JsonColumns, Reading
 from watchbill.engine.detect.rules import Rule
 from watchbill.engine.detect.verify import Selects
@@ -81,11 +81,11 @@ class JsonMatcher:
         for known, chosen in groups.items():
             if known is not None and known.route.rules:
                 by_route[known.route].append(chosen)
-        found: list[tuple[str, int]] = []
+        found: list[RuleAt] = []
         for route, parts in by_route.items():
             chosen = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts))
-            names, refused = route.judge([raws[at] for at in chosen])
-            found += [(name, at) for at, matched in zip(chosen, names, strict=True) for name in matched]
+            met, refused = route.judge([raws[at] for at in chosen])
+            found += [(name, chosen[at]) for name, at in met]
             plain += [chosen[at] for at in refused]
         if plain:
             self._plainly(raws, plain, found, others)
@@ -154,9 +154,7 @@ class JsonMatcher:
             route = self._routes[identity] = _Route(asked, self.shape, kind)
         return route
 
-    def _plainly(
-        self, raws: Sequence[bytes], places: list[int], found: list[tuple[str, int]], others: list[int]
-    ) -> None:
+    def _plainly(self, raws: Sequence[bytes], places: list[int], found: list[RuleAt], others: list[int]) -> None:
         """The slow way: whole records, read as a parser reads them, and handed back when they are of another shape."""
         groups: dict[_Route, list[tuple[int, Event]]] = defaultdict(list)
         for at in places:
@@ -173,8 +171,8 @@ class JsonMatcher:
             groups[self._route_of(kind)].append((at, Event(0, {}, native, text, logsource=kind.logsource)))
         for route, pairs in groups.items():
             if route.rules:
-                names = route.program.run(EventColumns([event for _, event in pairs]), len(pairs))
-                found += [(name, at) for (at, _), matched in zip(pairs, names, strict=True) for name in matched]
+                met = route.program.run(EventColumns([event for _, event in pairs]), len(pairs))
+                found += [(name, pairs[at][0]) for name, at in met]
 
 
 class _Odd(tuple[Any, ...]):
@@ -213,24 +211,22 @@ class _Route:
         """All rules, for records that are read plainly."""
         return Program(self.rules)
 
-    def judge(self, raws: Sequence[bytes]) -> tuple[list[Names], list[int]]:
-        """The rules that each record matches, and the places of records that have to be read plainly."""
+    def judge(self, raws: Sequence[bytes]) -> tuple[list[RuleAt], list[int]]:
+        """Which rules match which records, and the places of records that have to be read plainly."""
         ways = self._ways
         if self._gate.learn(raws) | (ways is not None and ways.gate is not self._gate and ways.gate.learn(raws)):
             ways = self._ways = self._chosen(ways, raws)
             self._selects.clear()  # their order follows from what the gate has counted
         assert ways is not None  # noqa: S101 - a gate learns first of all
         gate, gated, program, reading = ways
-        every = range(len(raws))
-        names: list[Names] = [()] * len(raws)
-        refused: list[int] = []
+        met: list[RuleAt] = []
+        unread: set[int] = set()
         if program is not None:
+            every = range(len(raws))
             rows, columns = reading.columns(raws, every)
-            for at, matched in zip(rows, program.run(columns, len(rows)), strict=True):
-                names[at] = matched
-            refused = _unread(every, rows, columns)
-        candidates = gate.candidates(raws)
-        if candidates:
+            met += [(name, rows[row]) for name, row in program.run(columns, len(rows))]
+            unread |= _unread(every, rows, columns)
+        if candidates := gate.candidates(raws):
             places = list(candidates)
             rows, columns = self._reading.columns([raws[at] for at in places], places)
             asked: dict[int, list[int]] = defaultdict(list)
@@ -238,12 +234,12 @@ class _Route:
                 for rule in candidates[at]:
                     asked[gated[rule]].append(row)
             for rule in sorted(asked):
-                for row in self._selects[rule](columns, asked[rule]):
-                    names[rows[row]] += (self.rules[rule].name,)
-            refused += _unread(places, rows, columns)
-        for at in refused:
-            names[at] = ()
-        return names, sorted(set(refused))
+                name = self.rules[rule].name
+                met += [(name, rows[row]) for row in self._selects[rule](columns, asked[rule])]
+            unread |= _unread(places, rows, columns)
+        if unread:
+            met = [(name, at) for name, at in met if at not in unread]
+        return met, sorted(unread)
 
     def _chosen(self, before: _Ways | None, raws: Sequence[bytes]) -> _Ways:
         """The gate says what it can tell; where most records pass, only of rules that ask for messages, which are dear.
@@ -294,7 +290,7 @@ class _Ways(NamedTuple):
     reading: Reading
 
 
-def _unread(places: Sequence[int], rows: Sequence[int], columns: JsonColumns) -> list[int]:
+def _unread(places: Sequence[int], rows: Sequence[int], columns: JsonColumns) -> set[int]:
     """Of the records at ``places``, of which those at ``rows`` were read narrowly, those that it does not get right."""
-    missing = sorted(set(places).difference(rows)) if len(rows) < len(places) else []
-    return missing + [rows[row] for row in columns.refused]
+    missing = set(places).difference(rows) if len(rows) < len(places) else set[int]()
+    return missing.union(rows[row] for row in columns.refused)

@@ -13,7 +13,7 @@ from watchbill.engine.detect.conditions import Expression
 from watchbill.engine.detect.fields import lookup, nested
 from watchbill.engine.detect.index import key_of, pair_of
 from watchbill.engine.detect.predicates import MISSING
-from watchbill.engine.detect.program import Program
+from watchbill.engine.detect.program import Program, RuleAt
 from watchbill.engine.detect.routing import Route
 from watchbill.engine.detect.rules import Rule
 from watchbill.engine.detect.verify import Column, Folded
@@ -46,7 +46,7 @@ class Distinct:
         self.rules = [same[0] for same in alike.values()]
         self._names = {same[0].name: [rule.name for rule in same] for same in alike.values() if len(same) > 1}
 
-    def named(self, found: list[tuple[str, int]]) -> list[Match]:
+    def named(self, found: list[RuleAt]) -> list[Match]:
         """The matches of all rules by the events' order, by those (rule, event) of the rules that were asked."""
         if names := self._names:
             found = [(name, at) for asked, at in found for name in names.get(asked, (asked,))]
@@ -69,13 +69,12 @@ class Matcher:
         kinds: dict[tuple[LogSource, int], list[int]] = defaultdict(list)
         for index, kind in enumerate(map(_KIND, events)):
             kinds[kind].append(index)
-        found: list[tuple[str, int]] = []
+        found: list[RuleAt] = []
         for kind, indexes in kinds.items():
             program = self._program(kind)
             if program is not None:
                 chosen = events if len(kinds) == 1 else [events[index] for index in indexes]
-                names = program.run(EventColumns(chosen), len(indexes))
-                found += [(name, index) for index, matched in zip(indexes, names, strict=True) for name in matched]
+                found += [(name, indexes[at]) for name, at in program.run(EventColumns(chosen), len(indexes))]
         return self._distinct.named(found)
 
     def _program(self, kind: tuple[LogSource, int]) -> Program | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 
 from watchbill.engine.detect.conditions import Expression
 from watchbill.engine.detect.guards import SEPARATOR
@@ -18,11 +18,12 @@ from watchbill.engine.detect.predicates import Atom, Predicate, guards_of
 from watchbill.engine.detect.rules import Rule
 from watchbill.engine.detect.verify import Column, Columns, Selects, column_of
 
-Names = tuple[str, ...]
+#: The name of a rule, and the place of an event that it matches.
+RuleAt = tuple[str, int]
 
 
 class Program:
-    """Says for each event of a batch which of the rules match it."""
+    """Says of the events of a batch which of the rules match them."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
@@ -31,19 +32,19 @@ class Program:
         self._selects = Selects(expressions, self._plan.share)
         self._lookups: list[tuple[Column, Lookup]] = []
 
-    def run(self, columns: Columns, count: int) -> list[Names]:
-        """The names of the rules that match, in the rules' order, for each of the ``count`` events of the columns."""
+    def run(self, columns: Columns, count: int) -> list[RuleAt]:
+        """Which of the rules match which of the ``count`` events of the columns: rule by rule, in their order."""
         self._learn(columns, count)
         asked: dict[int, list[int]] = defaultdict(list)
         for column, lookup in self._lookups:
             lookup.add_to(asked, columns[column])
         every = range(count)
-        names: list[Names] = [()] * count
+        met: list[RuleAt] = []
         for place in sorted({*asked, *self._plan.open}):
             places = list(dict.fromkeys(asked[place])) if place in asked else every
-            for at in self._selects[place](columns, places):
-                names[at] += (self.rules[place].name,)
-        return names
+            found = self._selects[place](columns, places)
+            met += zip(repeat(self.rules[place].name), found)
+        return met
 
     def _learn(self, columns: Columns, count: int) -> None:
         """Choose the literals anew when it is time, by the events at hand."""
