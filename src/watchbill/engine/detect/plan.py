@@ -16,7 +16,8 @@ from watchbill.engine.detect.conditions import And, Expression, Not
 from watchbill.engine.detect.predicates import Atom
 
 #: Literals are chosen by the first events, however few; anew once so many were seen, and more where there are many
-#: literals, a share of whose number it is; then now and then. Each time by at most so many of the newest.
+#: literals, a share of whose number it is; then now and then. Each time by at most ``SAMPLE`` of the newest, by fewer before
+#: ``_OFTEN`` were seen.
 _CHOSEN_AT = ((200, 0.1), (4_000, 0.5))
 _PAUSE = 500_000
 #: A plan that is not followed is looked at again when so many times as many events were seen.
