@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.correlate import BATCH, SOURCE, START, batched
 from watchbill.core.clock import HOUR
+from watchbill.core.memory import settle_memory
 from watchbill.core.values import Criticality
 from watchbill.engine.catalog import Catalog
 from watchbill.engine.detect import Detector, RuleSet, load_rules, parse_rules
@@ -41,11 +42,10 @@ correlation: {type: value_count, rules: [any], group-by: [src_endpoint.ip], time
 
 
 def main() -> None:
-    gc.set_threshold(50_000, 20, 50)
     ours, more = load_rules(Catalog.load("watchbill.content").rule_files), parse_rules(RULES, "memory.yml")
     detector = Detector(RuleSet((*ours.rules, *more.rules), ()), lambda _host: Criticality.MEDIUM)
     gc.collect()
-    gc.freeze()
+    settle_memory()  # as the engine does
     print(f"{len(ours.rules)} rules of our own and 2 correlations; before the first event {_now():,.0f} MB", flush=True)
     spent = 0.0
     done = matched = 0

@@ -96,6 +96,7 @@ def test_rules_from_a_zip_and_placeholders(detect, tmp_path):
         archive.writestr("sigma/rules/service_installed.yml", RULE)
         archive.writestr("sigma/rules/named.yml", NAMED)
     assert "1 do not run" in detect("--rules", "rules.zip", "log.json", code=1).stdout
+    assert not (tmp_path / "cache").exists()  # it is unpacked into another folder each time
     (tmp_path / "known.yml").write_text("known: ['a*', b]\n")
     said = detect("--rules", "rules.zip", "--placeholders", "known.yml", "log.json", code=1).stdout
     assert "low    A " in said

@@ -147,7 +147,7 @@ def _rules(own: Sequence[Path], paths: Sequence[Path], placeholders: Path | None
         if data is not None:
             files += rulefiles.rule_files([data.root / "rules"] if (data.root / "rules").is_dir() else [])
         values = rulefiles.read_placeholders(placeholders) if placeholders else {}
-        is_unpacked = any(path.is_file() and path.suffix.lower() == ".zip" for path in paths)
+        is_unpacked = folders != [*paths]  # into a folder that has another name each time
         return rulefiles.load(files, values, cache=None if is_unpacked else _remembered(files))
 
 
@@ -156,7 +156,7 @@ def _remembered(files: Sequence[Path]) -> Path | None:
     folder = cache_folder()
     if folder is None:
         return None
-    named = "\0".join((os.getcwd(), *map(str, files))).encode(errors="surrogateescape")  # noqa: PTH109 - a text will do
+    named = b"\0".join(map(os.fsencode, files))
     cache = folder / f"rules-{hashlib.sha256(named).hexdigest()[:16]}"
     with suppress(OSError):
         others = (one for one in folder.glob("rules-*") if one != cache)

@@ -11,23 +11,19 @@ _UNITS = ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000))
 
 def flatten(data: dict[str, Any]) -> dict[str, Any]:
     """Return dotted paths to values; lists stay as they are, empty objects vanish."""
-    if dict not in set(map(type, data.values())):
+    if dict not in set(map(type, data.values())):  # as in most records of Windows
         return data.copy()
     fields: dict[str, Any] = {}
-    for name, value in data.items():
-        if type(value) is dict and len(fields) < _MOST:
-            _into(fields, name, value)
-        else:
-            fields[name] = value
+    _into(fields, "", data)
     return fields
 
 
-def _into(fields: dict[str, Any], path: str, data: dict[str, Any]) -> None:
+def _into(fields: dict[str, Any], prefix: str, data: dict[str, Any]) -> None:
     for name, value in data.items():
         if type(value) is dict and len(fields) < _MOST:
-            _into(fields, f"{path}.{name}", value)
+            _into(fields, f"{prefix}{name}.", value)
         else:
-            fields[f"{path}.{name}"] = value
+            fields[f"{prefix}{name}"] = value
 
 
 def epoch_ns(value: float) -> int:
