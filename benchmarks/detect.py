@@ -41,8 +41,8 @@ from watchbill.sdk import Event, Parser
 from watchbill.sdk.shapes import Shape
 
 BATCH = 2_000
-#: Raw records come in batches as ``watchbill detect`` reads them: eight MiB or so.
-RAW_BATCH = 4_000
+#: Raw records come in batches as ``watchbill detect`` reads them: sixteen MiB or so.
+RAW_BATCH = 8_000
 #: As many mixed records as the prototype was measured with (968,705), in hundreds of kinds, of which each has its plan; in
 #: one process, then in two, each of which makes its own plans. Process creations are a few kinds that cost more each.
 MIXED, CREATIONS = 960_000, 240_000

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from itertools import chain
 
 import msgspec
@@ -16,6 +15,7 @@ from watchbill.engine.detect.conditions import And, Expression, folded
 from watchbill.engine.detect.index import key_of
 from watchbill.engine.detect.plan import atoms_of
 from watchbill.engine.detect.predicates import Atom, holds
+from watchbill.engine.detect.routing import Route
 from watchbill.engine.detect.rules import Rule
 from watchbill.sdk.events import LogSource
 from watchbill.sdk.shapes import Kind
@@ -25,13 +25,17 @@ _ALWAYS = And(())
 
 
 class Index:
-    """Which rules ask about a field, ``asking`` by its name; and which compare it with another, ``related``."""
+    """Which rules are for a route, ``routed``; which ask about a field, ``asking`` by its name; and which compare it with
+    another, ``related``.
+    """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
+        self.routed: dict[Route, list[int]] = defaultdict(list)  # thousands of rules have some hundred routes
         self.asking: dict[str, set[int]] = defaultdict(set)
         self.related: dict[str, set[int]] = defaultdict(set)
         for place, rule in enumerate(rules):
+            self.routed[rule.route].append(place)
             for atom in atoms_of(rule.expression) if rule.expression is not None else ():
                 self.asking[atom.field].add(place)
                 if atom.predicate.kind == "field":
@@ -43,9 +47,8 @@ class Asked:
     """The rules for one log source, and what they ask of fields that may be constants."""
 
     def __init__(self, index: Index, source: LogSource) -> None:
-        takes = lru_cache(None)(lambda route: route.takes(source, 0))  # thousands of rules have some hundred routes
         self._index = index
-        self._places = [place for place, rule in enumerate(index.rules) if takes(rule.route)]
+        self._places = sorted(place for route, places in index.routed.items() if route.takes(source, 0) for place in places)
         self._among = frozenset(self._places)
         self._atoms: dict[str, tuple[Atom, ...]] = {}
 

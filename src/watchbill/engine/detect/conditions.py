@@ -5,6 +5,7 @@ or  <  and  <  not  <  1/any/all of  <  ( )
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 
@@ -20,15 +21,15 @@ _MAX_TOKENS = 2_000
 _MAX_ATOMS = 50_000
 
 
-class And(msgspec.Struct, frozen=True, tag="and"):
+class And(msgspec.Struct, frozen=True, cache_hash=True, tag="and"):
     items: tuple[Expression, ...]
 
 
-class Or(msgspec.Struct, frozen=True, tag="or"):
+class Or(msgspec.Struct, frozen=True, cache_hash=True, tag="or"):
     items: tuple[Expression, ...]
 
 
-class Not(msgspec.Struct, frozen=True, tag="not"):
+class Not(msgspec.Struct, frozen=True, cache_hash=True, tag="not"):
     item: Expression
 
 
@@ -147,8 +148,12 @@ def folded(expression: Expression, judge: Callable[[Atom], bool | None]) -> Expr
         return expression if known is None else known
     if isinstance(expression, Not):
         inner = folded(expression.item, judge)
+        if inner is expression.item:
+            return expression
         return not inner if isinstance(inner, bool) else Not(inner)
     parts = [folded(item, judge) for item in expression.items]
+    if all(map(operator.is_, parts, expression.items)):
+        return expression
     decisive = isinstance(expression, Or)
     if decisive in (part for part in parts if isinstance(part, bool)):
         return decisive

@@ -35,8 +35,10 @@ _PLAIN = {str, int, type(None)}
 _UNKNOWN: Final = object()
 _MAX_HEADERS = 16_384
 _MAX_ROUTES = 4_096
-#: From this share of records that pass the gate on, it is not worth its price.
+#: From this share of records that pass the gate on, it is not worth its price. With so many rules most would: it is not
+#: tried before so many records were there.
 _MANY = 0.5
+_CROWD, _TRIED_AT = 1_000, 4_000
 
 
 class Judged(NamedTuple):
@@ -192,8 +194,8 @@ class _Route:
         self.shape = shape
         self.kind = kind
         self.rules, self._expressions = asked.left(kind)
-        self._gate = Gate(self._expressions, self._is_plain)
-        self._selects = Selects(self._expressions, self._gate.share)
+        self._seen = 0
+        self._selects = Selects(self._expressions, lambda atom: None if self._ways is None else self._ways.gate.share(atom))
         self._ways: _Ways | None = None
         self._kinds: dict[tuple[int | None, int | None], _Known] = {}
 
@@ -211,14 +213,14 @@ class _Route:
         """All rules, for records that are read plainly."""
         return Program(self.rules)
 
+    @cached_property
+    def _gate(self) -> Gate:
+        """Of all rules."""
+        return Gate(self._expressions, self._is_plain)
+
     def judge(self, raws: Sequence[bytes]) -> tuple[list[RuleAt], list[int]]:
         """Which rules match which records, and the places of records that have to be read plainly."""
-        ways = self._ways
-        if self._gate.learn(raws) | (ways is not None and ways.gate is not self._gate and ways.gate.learn(raws)):
-            ways = self._ways = self._chosen(ways, raws)
-            self._selects.clear()  # their order follows from what the gate has counted
-        assert ways is not None  # noqa: S101 - a gate learns first of all
-        gate, gated, program, reading = ways
+        gate, gated, program, reading = self._learned(raws)
         met: list[RuleAt] = []
         unread: set[int] = set()
         if program is not None:
@@ -241,16 +243,29 @@ class _Route:
             met = [(name, at) for name, at in met if at not in unread]
         return met, sorted(unread)
 
-    def _chosen(self, before: _Ways | None, raws: Sequence[bytes]) -> _Ways:
+    def _learned(self, raws: Sequence[bytes]) -> _Ways:
+        """The ways, chosen anew when a gate has learned."""
+        before = self._ways
+        self._seen += len(raws)
+        if len(self.rules) >= _CROWD and self._seen < _TRIED_AT:
+            gate, gated = self._gate_of_messages
+            learned = gate.learn(raws)
+        else:
+            gate, gated = self._gate, tuple(range(len(self.rules)))
+            learned = gate.learn(raws)
+            if gate.passing > _MANY:
+                gate.rest()
+                gate, gated = self._gate_of_messages
+                learned |= gate.learn(raws)
+        if before is None or learned:
+            before = self._ways = self._chosen(before, gate, gated)
+            self._selects.clear()  # their order follows from what the gate has counted
+        return before
+
+    def _chosen(self, before: _Ways | None, gate: Gate, gated: Sequence[int]) -> _Ways:
         """The gate says what it can tell; where most records pass, only of rules that ask for messages, which are dear.
         The program has the other rules.
         """
-        gate, gated = self._gate, tuple(range(len(self.rules)))
-        if gate.passing > _MANY:
-            gate.rest()
-            gate, gated = self._gate_of_messages
-            if before is None or before.gate is not gate:
-                gate.learn(raws)
         left = set(range(len(self.rules))).difference(gated).union(gated[one] for one in gate.open)
         rules = [self.rules[place] for place in sorted(left)]
         if before is not None and before.gate is gate and rules == (before.program.rules if before.program else []):

@@ -41,7 +41,7 @@ else:
     Argument = str | int | float | tuple[str | int | float, ...] | None
 
 
-class Predicate(msgspec.Struct, frozen=True):
+class Predicate(msgspec.Struct, frozen=True, cache_hash=True):
     """``kind`` with its ``argument``:
 
     equals, startswith, endswith, contains: text (lower-cased unless cased); glob: tuple of segments, "*" between
@@ -69,7 +69,7 @@ class Predicate(msgspec.Struct, frozen=True):
         return f"{_IN_WORDS[self.kind]} {shown!r}" if isinstance(shown, str) else f"{_IN_WORDS[self.kind]} {shown}"
 
 
-class Atom(msgspec.Struct, frozen=True, tag="atom"):
+class Atom(msgspec.Struct, frozen=True, cache_hash=True, tag="atom"):
     """A predicate on a field. ``space`` says where the field is looked up: native, ocsf or message."""
 
     space: str

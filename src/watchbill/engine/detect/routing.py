@@ -37,7 +37,7 @@ OCSF_CLASSES = {
 }  # fmt: skip
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True, cache_hash=True):
     """What an event must be for a rule to look at it. Empty and None ask nothing."""
 
     product: str = ""

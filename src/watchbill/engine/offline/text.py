@@ -14,8 +14,9 @@ import msgspec
 
 from watchbill.engine.offline.batches import Batch, Fault
 
-#: So much is read at a time; larger batches are matched quicker, several of these are in memory at once.
-CHUNK = 8 << 20
+#: So much is read at a time. Larger batches are matched quicker, for each kind of record in one costs something by itself;
+#: several of these are in memory at once.
+CHUNK = 16 << 20
 #: A longer record is passed over and told: no file can make us hold more than this.
 LONGEST = 4 << 20
 _ROWS = 2_000
@@ -33,7 +34,9 @@ def lines(stream: IO[bytes], start: int = 0, end: int | None = None) -> Iterator
     at = position = start
     carried = b""
     skipping = False
-    while data := stream.read(CHUNK):
+    while data := stream.read(CHUNK if end is None else min(CHUNK, max(end - position, 1))):
+        if end is not None and position + len(data) >= end and not data.endswith(b"\n"):
+            data += stream.readline(LONGEST)  # what is left of the last line that begins in it
         read = carried + data
         *whole, carried = read.split(b"\n")
         faults = []
@@ -47,14 +50,10 @@ def lines(stream: IO[bytes], start: int = 0, end: int | None = None) -> Iterator
                 faults.append(Fault(at, f"a line longer than {LONGEST >> 20} MiB was passed over"))
             at += len(carried)
             skipping, carried = True, b""
-        beyond = end is not None and at >= end
-        if beyond:
-            kept = [number for number, offset in enumerate(offsets) if end is not None and offset < end]
-            whole, offsets = [whole[number] for number in kept], [offsets[number] for number in kept]
         size = len(data) if end is None else max(0, min(len(data), end - position))
         position += len(data)
         yield _lines(whole, offsets, size, faults)
-        if beyond:
+        if end is not None and at >= end:
             return
     if carried and not skipping and (end is None or at < end):
         yield _lines([carried], [at], 0, [])

@@ -30,7 +30,7 @@ from watchbill.sdk import Detection, Event, Parser
 
 #: A window never closes because of another file's later records.
 _FOR_EVER = 100 * 366 * DAY
-_PART = 16 << 20
+_PART = text.CHUNK
 _FAULTS = 1_000
 
 
