@@ -48,7 +48,9 @@ class Asked:
 
     def __init__(self, index: Index, source: LogSource) -> None:
         self._index = index
-        self._places = sorted(place for route, places in index.routed.items() if route.takes(source, 0) for place in places)
+        self._places = sorted(
+            place for route, places in index.routed.items() if route.takes(source, 0) for place in places
+        )
         self._among = frozenset(self._places)
         self._atoms: dict[str, tuple[Atom, ...]] = {}
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -70,13 +70,18 @@ class JsonMatcher:
     def match(self, raws: Sequence[bytes]) -> Judged:
         """Judge a batch of records, each the bytes of one JSON object."""
         headers, plain = self._headers(raws)
-        places = range(len(raws))
+        places: Iterable[int] = range(len(raws))
         if plain:
             unread = set(plain)
-            places = [at for at in places if at not in unread]  # type: ignore[assignment]
+            places = [at for at in places if at not in unread]
+        alike: dict[Hashable, list[int]] = defaultdict(list)
+        for at, header in zip(places, headers, strict=True):
+            alike[header].append(at)
         groups: dict[_Known | None, list[int]] = defaultdict(list)
-        for at, known in zip(places, self._known(headers), strict=True):
-            groups[known].append(at)
+        for header, chosen in alike.items():
+            groups[self._known(header)] += chosen
+        for chosen in groups.values():
+            chosen.sort()
         others = groups.pop(None, [])
         kinds = [(known.kind, chosen) for known, chosen in groups.items() if known is not None]
         by_route: dict[_Route, list[list[int]]] = defaultdict(list)
@@ -101,15 +106,10 @@ class JsonMatcher:
         columns = self._header.columns(read)
         return list(zip(*(self._scalars(columns[path]) for path in self._paths), strict=True)), plain
 
-    def _known(self, headers: Sequence[Hashable]) -> list[_Known | None]:
-        """What each record is and what to do with it, by its header."""
-        found: list[Any] = list(map(self._by_header.get, headers, repeat(_UNKNOWN)))
-        if _UNKNOWN in found:
-            for at, header in enumerate(headers):
-                if found[at] is _UNKNOWN:
-                    known = self._by_header.get(header, _UNKNOWN)
-                    found[at] = self._new(header) if known is _UNKNOWN else known
-        return found
+    def _known(self, header: Hashable) -> _Known | None:
+        """What a record with this header is and what to do with it."""
+        known: Any = self._by_header.get(header, _UNKNOWN)
+        return self._new(header) if known is _UNKNOWN else known
 
     def _scalars(self, values: list[Any]) -> list[Any]:
         """A header column as keys: None for what is not there, and nothing that is equal to what it is not."""
@@ -194,8 +194,9 @@ class _Route:
         self.shape = shape
         self.kind = kind
         self.rules, self._expressions = asked.left(kind)
+        self._gate: Gate | None = None
+        self._selects = Selects(self._expressions, self._share)
         self._seen = 0
-        self._selects = Selects(self._expressions, lambda atom: None if self._ways is None else self._ways.gate.share(atom))
         self._ways: _Ways | None = None
         self._kinds: dict[tuple[int | None, int | None], _Known] = {}
 
@@ -212,11 +213,6 @@ class _Route:
     def program(self) -> Program:
         """All rules, for records that are read plainly."""
         return Program(self.rules)
-
-    @cached_property
-    def _gate(self) -> Gate:
-        """Of all rules."""
-        return Gate(self._expressions, self._is_plain)
 
     def judge(self, raws: Sequence[bytes]) -> tuple[list[RuleAt], list[int]]:
         """Which rules match which records, and the places of records that have to be read plainly."""
@@ -244,28 +240,29 @@ class _Route:
         return met, sorted(unread)
 
     def _learned(self, raws: Sequence[bytes]) -> _Ways:
-        """The ways, chosen anew when a gate has learned."""
-        before = self._ways
+        """The ways, chosen anew when a gate has learned by these records."""
+        ways = self._ways
         self._seen += len(raws)
-        if len(self.rules) >= _CROWD and self._seen < _TRIED_AT:
-            gate, gated = self._gate_of_messages
-            learned = gate.learn(raws)
-        else:
-            gate, gated = self._gate, tuple(range(len(self.rules)))
-            learned = gate.learn(raws)
-            if gate.passing > _MANY:
-                gate.rest()
-                gate, gated = self._gate_of_messages
-                learned |= gate.learn(raws)
-        if before is None or learned:
-            before = self._ways = self._chosen(before, gate, gated)
+        if self._gate is None and (len(self.rules) < _CROWD or self._seen >= _TRIED_AT):
+            self._gate = Gate(self._expressions, self._is_plain)
+        gates = dict.fromkeys((self._gate, None if ways is None else ways.gate))
+        learned = [gate.learn(raws) for gate in gates if gate is not None]
+        if ways is None or any(learned):
+            ways = self._ways = self._chosen(ways, raws)
             self._selects.clear()  # their order follows from what the gate has counted
-        return before
+        return ways
 
-    def _chosen(self, before: _Ways | None, gate: Gate, gated: Sequence[int]) -> _Ways:
+    def _chosen(self, before: _Ways | None, raws: Sequence[bytes]) -> _Ways:
         """The gate says what it can tell; where most records pass, only of rules that ask for messages, which are dear.
         The program has the other rules.
         """
+        gate, gated = self._gate, tuple(range(len(self.rules)))
+        if gate is None or gate.passing > _MANY:
+            if gate is not None:
+                gate.rest()
+            gate, gated = self._gate_of_messages
+            if before is None or before.gate is not gate:
+                gate.learn(raws)
         left = set(range(len(self.rules))).difference(gated).union(gated[one] for one in gate.open)
         rules = [self.rules[place] for place in sorted(left)]
         if before is not None and before.gate is gate and rules == (before.program.rules if before.program else []):
@@ -277,6 +274,9 @@ class _Route:
         spaces = [{atom.space for atom in atoms_of(expression)} for expression in self._expressions]
         gated = tuple(place for place, found in enumerate(spaces) if "message" in found)
         return Gate([self._expressions[place] for place in gated], self._is_plain), gated
+
+    def _share(self, atom: Atom) -> float | None:
+        return None if self._gate is None else self._gate.share(atom)
 
     def _is_plain(self, atom: Atom) -> bool:
         """Whether an atom's value stands in the record."""
