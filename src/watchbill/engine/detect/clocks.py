@@ -57,7 +57,7 @@ class Seen(NamedTuple):
     """
 
     sources: list[str]
-    times: list[int]
+    times: Sequence[int]
     late: list[bool]
     skewed: list[bool]
 
@@ -85,7 +85,9 @@ class Clocks:
         self._parts: list[dict[str, int]] = [{} for _ in range(_PARTS)]
         self._waiting: dict[int, None] = {}
 
-    def see_all(self, sources: Sequence[str], hosts: Sequence[str], times: list[int], received: Sequence[int]) -> Seen:
+    def see_all(
+        self, sources: Sequence[str], hosts: Sequence[str], times: Sequence[int], received: Sequence[int]
+    ) -> Seen:
         """Take notice of a batch, in the order in which it came; ``received`` is 0 where that is not known."""
         texts = self._named(sources, hosts)
         skewed = [False] * len(times)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import repeat
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any, Self
 
 import msgspec
@@ -24,22 +24,24 @@ from watchbill.engine.detect.windows import About, Entry
 from watchbill.sdk.events import Event
 
 _encode = msgspec.msgpack.Encoder().encode
-_OCSF, _NATIVE = attrgetter("ocsf"), attrgetter("native")
-_FROM_EVENTS = tuple(map(attrgetter, ("time", "received", "source", "host", "shard", "position", "message")))
+_FIELDS = Event.__struct_fields__
 _cut = itemgetter(slice(MOST_CHARACTERS))
 _TEXT, _NOTHING = {str}, {type(None)}
-_TIME, _SHARD, _POSITION, _SOURCE, _RECEIVED, _LATE, _, _WEIGHT, _, _CRITICALITY = range(10)
-_ALL = range(11)
+_TIME, _SHARD, _POSITION, _SOURCE, _RECEIVED, _LATE, _, _WEIGHT, _, _CRITICALITY, _, _OCSF, _NATIVE = range(13)
+_ENTRY = range(_OCSF)
 
 
 class Columns:
-    """Events and their columns, which are the fields of ``Entry`` up to ``about``."""
+    """Events and their columns: the fields of ``Entry`` up to ``about``, then their OCSF and native fields. ``named`` are
+    all fields that any has in OCSF.
+    """
 
-    def __init__(self, events: Sequence[Event], columns: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, events: Sequence[Event], columns: Sequence[Sequence[Any]], named: AbstractSet[str]) -> None:
         self.events = events
         #: The events' places in the batch.
         self.rows: Sequence[int] = range(len(events))
         self._columns = columns
+        self.named = named
         self._packed: list[bytes] | None = None
         self._texts: dict[str, list[str]] = {}
         self._places: dict[tuple[int, int], int] = {}
@@ -47,17 +49,19 @@ class Columns:
     @classmethod
     def of(cls, events: Sequence[Event], clocks: Clocks, criticality: Callable[[str], Criticality]) -> Self:
         """All of a batch in the order in which they came; moves the clocks of their sources."""
-        times, received, sources, hosts, shards, positions, messages = (list(map(get, events)) for get in _FROM_EVENTS)
-        seen = clocks.see_all(sources, hosts, times, received)
+        fields = list(zip(*map(msgspec.structs.astuple, events), strict=True)) or [()] * len(_FIELDS)
+        of: dict[str, Sequence[Any]] = dict(zip(_FIELDS, fields, strict=True))
+        hosts, received, ocsf = of["host"], of["received"], of["ocsf"]
+        seen = clocks.see_all(of["source"], hosts, of["time"], received)
         ranks = {host: criticality(host) for host in set(hosts)}
-        ocsf = list(map(_OCSF, events))
         named = set[str]().union(*ocsf)
         weights = list(map(weight_of, events)) if "count" in named else [1] * len(events)
         columns = (
-            seen.times, shards, positions, seen.sources, received, seen.late, seen.skewed, weights,
-            list(map(_cut, messages)), list(map(ranks.__getitem__, hosts)), _abouts(events, ocsf, named),
+            seen.times, of["shard"], of["position"], seen.sources, received, seen.late, seen.skewed, weights,
+            list(map(_cut, of["message"])), list(map(ranks.__getitem__, hosts)), _abouts(events, ocsf, named),
+            ocsf, of["native"],
         )  # fmt: skip
-        return cls(events, columns)
+        return cls(events, columns, named)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -68,7 +72,7 @@ class Columns:
     def packed(self) -> Sequence[bytes]:
         """The facts of each event as it is stored."""
         if self._packed is None:
-            self._packed = _packed(*self._columns)
+            self._packed = _packed(*map(self.column, _ENTRY))
         return self._packed
 
     @property
@@ -93,10 +97,12 @@ class Columns:
     def text(self, field: str) -> list[str]:
         """A column of ``text_field``; text that is no Unicode is replaced, as it is where it is stored."""
         if field not in self._texts:
-            values: list[Any] = list(map(dict.get, map(_OCSF, self.events), repeat(field)))
+            values: list[Any] = []
+            if field in self.named:
+                values = list(map(dict.get, self.column(_OCSF), repeat(field)))
             kinds = set(map(type, values))
-            if kinds == _NOTHING:
-                values = list(map(dict.get, map(_NATIVE, self.events), repeat(field)))
+            if kinds <= _NOTHING:
+                values = list(map(dict.get, self.column(_NATIVE), repeat(field)))
                 kinds = set(map(type, values))
             texts = values if kinds <= _TEXT else [text_field(event, field) for event in self.events]
             self._texts[field] = _unicode(texts)
@@ -104,11 +110,11 @@ class Columns:
 
     def entries(self) -> list[Entry]:
         """A new entry for each of them."""
-        return list(map(Entry, *map(self.column, _ALL)))
+        return list(map(Entry, *map(self.column, _ENTRY)))
 
     def helds(self, tags: Iterable[str], carried: Sequence[dict[str, str]], row: int) -> list[Held]:
         """Each of them as it is held in a bare list."""
-        facts = _packed(*map(self.column, _ALL), carried) if carried else self.packed()
+        facts = _packed(*map(self.column, _ENTRY), carried) if carried else self.packed()
         heads = map(self.column, (_TIME, _SOURCE, _RECEIVED, _LATE))
         return list(map(Held, *heads, facts, tags, repeat(row)))
 
@@ -126,7 +132,7 @@ class Part(Columns):
 
     def __init__(self, whole: Columns, places: Sequence[int]) -> None:
         self._whole, self._choose = whole, _chooser(places)
-        super().__init__(self._choose(whole.events), ())
+        super().__init__(self._choose(whole.events), (), whole.named)
         self.rows = self._choose(whole.rows)
         self._found: dict[int, Sequence[Any]] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from operator import attrgetter, itemgetter, lt
+from operator import attrgetter, itemgetter, le, lt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,7 +109,11 @@ class Detector:
             matches = [match for match in matches if match.at not in again]
         direct: dict[str, list[tuple[Event, Entry]]] = defaultdict(list)
         parts: list[dict[str, Columns]] = []
-        grown = self.correlator.feed(self._parts(events, sorted(matches, key=_AT), direct, parts))
+        ats = list(map(_AT, matches))
+        if not all(map(le, ats, islice(ats, 1, None))):
+            matches = sorted(matches, key=_AT)
+            ats.sort()
+        grown = self.correlator.feed(self._parts(events, list(map(_RULE, matches)), ats, direct, parts))
         found = [one for name, seen in direct.items() for one in self._direct(self.ruleset.by_name[name], seen)]
         return found + self._told(grown, parts)
 
@@ -172,18 +176,18 @@ class Detector:
         return again
 
     def _parts(
-        self, events: Sequence[Event], matches: Sequence[Match],
+        self, events: Sequence[Event], names: Sequence[str], ats: Sequence[int],
         direct: dict[str, list[tuple[Event, Entry]]], parts: list[dict[str, Columns]],
     ) -> Iterator[dict[str, Columns]]:  # fmt: skip
         """What correlations count of the matched events, a few at a time, which ``parts`` keeps. What matched rules that
-        alert by themselves is put into ``direct``.
+        alert by themselves is put into ``direct``. Matches are the names of rules and the places of events, in order.
         """
-        for some in _few(matches):
-            chosen, places = _by_rule(some)
+        for some in _few(ats):
+            chosen, places = _by_rule(names[some], ats[some])
             batch = Columns.of([events[at] for at in chosen], self.correlator.clocks, self._criticality)
             counted: dict[str, Columns] = {}
-            for name, ats in places.items():
-                part = batch.part(ats)
+            for name, of_rule in places.items():
+                part = batch.part(of_rule)
                 if self.ruleset.by_name[name].alerts:
                     direct[name] += zip(part.events, part.entries(), strict=True)
                 if self.correlator.wants(name) and (left := part.counted()):
@@ -251,26 +255,25 @@ class Detector:
         )
 
 
-def _few(matches: Sequence[Match]) -> Iterator[Sequence[Match]]:
-    """All matches in order of their events, some at a time; those of one event stay together."""
+def _few(ats: Sequence[int]) -> Iterator[slice]:
+    """Slices of matches with events at these places, which are in order; those of one event stay together."""
     start = 0
-    while start < len(matches):
+    while start < len(ats):
         end = start + _AT_ONCE
-        while end < len(matches) and matches[end].at == matches[end - 1].at:
+        while end < len(ats) and ats[end] == ats[end - 1]:
             end += 1
-        yield matches[start:end]
+        yield slice(start, end)
         start = end
 
 
-def _by_rule(matches: Sequence[Match]) -> tuple[Sequence[int], dict[str, list[int]]]:
+def _by_rule(names: Sequence[str], ats: Sequence[int]) -> tuple[Sequence[int], dict[str, list[int]]]:
     """Which events these are, and for each rule the places of its events among them."""
-    ats = list(map(_AT, matches))
     chosen = ats
     places: Iterable[int] = range(len(ats))
     if not all(map(lt, ats, islice(ats, 1, None))):  # several rules met one event
         chosen = list(dict.fromkeys(ats))
         places = map(dict(zip(chosen, places, strict=False)).__getitem__, ats)
     by_rule: dict[str, list[int]] = defaultdict(list)
-    for name, place in zip(map(_RULE, matches), places, strict=True):
+    for name, place in zip(names, places, strict=True):
         by_rule[name].append(place)
     return chosen, by_rule
