@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import compress, islice
+from itertools import accumulate, chain, compress, islice
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ from watchbill.engine.detect.windows import Entry
 _PARTS = 8
 _PROMPT = 2 * SECOND
 _AT_ONCE = 2_000
+#: So many groups are looked at together: few enough that they stay in the processor's caches meanwhile.
+_FEW = 500
 _FACTS, _TAG = attrgetter("facts"), attrgetter("tag")
 _LISTS: msgspec.msgpack.Decoder[list[Held]] = msgspec.msgpack.Decoder(list[Held])
 _GROUPS: msgspec.msgpack.Decoder[Group] = msgspec.msgpack.Decoder(Group)
@@ -212,29 +214,36 @@ class Book:
         for key, blob in self._spill.due(self.number, clocks.newest, _AT_ONCE):
             self._hold(key, blob)
             keys.append(key)
-        plain, limits = self._plain, clocks.limits(self.plan.reach)
-        whole, part = self.plan.reach + clocks.most, self._agenda.part
-        soonest = clocks.newest + part
-        gone: list[Held] = []
         again: dict[int, list[Key]] = defaultdict(list)
-        for key in keys:
-            helds = plain.get(key)
-            if helds is None:
-                last = self._prune_group(key)
-            elif left := limits.left(helds):
-                last = left[-1].time
-                if len(left) < len(helds):
-                    kept = set(map(id, left))
-                    gone += [held for held in helds if id(held) not in kept]
-                    plain[key] = left
-            else:
-                last = 0
-                gone += plain.pop(key)
-            if last:
-                again[max(last + whole, soonest) // part].append(key)
-        self._release(gone)
+        for start in range(0, len(keys), _FEW):
+            self._prune_some(list(dict.fromkeys(keys[start : start + _FEW])), again)
         for number, some in again.items():
-            self._agenda.add(number * part, some)
+            self._agenda.add(number * self._agenda.part, some)
+
+    def _prune_some(self, keys: Sequence[Key], again: dict[int, list[Key]]) -> None:
+        """Of some keys; those that still hold something are put into ``again``, by the part of time to look at them."""
+        plain, clocks, part = self._plain, self._clocks, self._agenda.part
+        whole, soonest = self.plan.reach + clocks.most, clocks.newest + part
+        held = [key for key in keys if key in plain]
+        for key in keys if len(held) < len(keys) else ():
+            if key not in plain and (last := self._prune_group(key)):
+                again[max(last + whole, soonest) // part].append(key)
+        lists = list(map(plain.__getitem__, held))
+        every = list(chain.from_iterable(lists))
+        over = clocks.over(every, self.plan.reach)
+        start = 0
+        for key, helds, end in zip(held, lists, accumulate(map(len, lists)), strict=True):
+            gone, start = over[start:end], end
+            count = gone.count(True)
+            if count == len(gone):
+                del plain[key]
+                continue
+            if count and False not in gone[:count]:
+                del helds[:count]  # the oldest, as nearly always
+            elif count:
+                helds[:] = [held for held, is_over in zip(helds, gone, strict=True) if not is_over]
+            again[max(helds[-1].time + whole, soonest) // part].append(key)
+        self._release(list(compress(every, over)))
 
     def _prune_group(self, key: Key) -> int:
         group = self._groups.get(key)
@@ -254,6 +263,8 @@ class Book:
         for group in changed.values():
             # Stored whole they need no row; that of what is fresh is not written yet and does not count them.
             self._journal.release(group.entries)
+            for entry in group.entries:
+                entry.row = 0
         if changed:
             left = [key not in changed for key in keys]
             keys, fresh = list(compress(keys, left)), list(compress(fresh, left))

@@ -10,8 +10,8 @@ import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from operator import getitem, itemgetter, le, sub
-from typing import NamedTuple, Protocol, TypeVar
+from operator import attrgetter, getitem, itemgetter, le, lt, sub
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -26,6 +26,7 @@ _MOST_CLOCKS = 100_000
 _PARTS = 64
 _PARTS_AT_ONCE = 8
 _PREFIX = "clocks-"
+_TIME, _SOURCE, _RECEIVED, _LATE = map(attrgetter, ("time", "source", "received", "late"))
 
 
 class _Part(msgspec.Struct, array_like=True):
@@ -46,9 +47,6 @@ class Timed(Protocol):
     def source(self) -> str: ...
     @property
     def late(self) -> bool: ...
-
-
-AnyTimed = TypeVar("AnyTimed", bound=Timed)
 
 
 class Seen(NamedTuple):
@@ -177,9 +175,15 @@ class Clocks:
             return True
         return bool(entry.received) and entry.received + wait + MOST_SILENT < self.received
 
-    def limits(self, reach: int) -> Limits:
-        """What ``is_over`` asks, worked out once for many events."""
-        return Limits(self, reach)
+    def over(self, entries: Sequence[Timed], reach: int) -> list[bool]:
+        """``is_over`` of each of many events."""
+        limits, silent = _Limits(self, reach), self.received - reach - MOST_SILENT
+        over = list(map(lt, map(_TIME, entries), map(limits.__getitem__, map(_SOURCE, entries))))
+        if any(map(_LATE, entries)) or min(map(_RECEIVED, entries), default=silent) < silent:
+            for at, entry in enumerate(entries):
+                if entry.late or entry.received < silent:
+                    over[at] = self.is_over(entry, reach)
+        return over
 
     def is_due(self, entry: Timed, end: int) -> bool:
         """Whether a window that ends at ``end`` can be judged as far as this event's source goes.
@@ -230,28 +234,17 @@ class Clocks:
         self._changed.intersection_update(self.latest)
 
 
-class Limits(dict[str, int]):
-    """For each source the time before which events are over. ``silent`` is the time of receipt before which they may be,
-    because nothing comes from there any more.
-    """
+class _Limits(dict[str, int]):
+    """For each source the time before which events are over."""
 
     def __init__(self, clocks: Clocks, reach: int) -> None:
         super().__init__()
         self._clocks, self._reach = clocks, reach
-        self._silent = clocks.received - reach - MOST_SILENT
 
     def __missing__(self, source: str) -> int:
         clocks = self._clocks
         limit = self[source] = clocks.latest.get(source, clocks.newest) - self._reach - clocks.bound_of(source)
         return limit
-
-    def left(self, entries: Sequence[AnyTimed]) -> list[AnyTimed]:
-        """Those that are not over."""
-        left = [entry for entry in entries if entry.late or entry.time >= self[entry.source]]
-        silent = self._silent
-        if any(entry.late or entry.received < silent for entry in left):
-            return [entry for entry in left if not self._clocks.is_over(entry, self._reach)]
-        return left
 
 
 def _pattern(name: str) -> Callable[[str], object]:

@@ -88,8 +88,6 @@ class Journal:
         """Note that these events are not held any more, or stand elsewhere. Rows that are not written count nothing."""
         for number, count in Counter(map(_ROW, entries)).items():
             self.forgo(number, count)
-        for entry in entries:
-            entry.row = 0
 
     def forgo(self, number: int, count: int) -> None:
         """Note that so many events of a row are not held any more."""
