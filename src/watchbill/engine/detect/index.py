@@ -52,7 +52,7 @@ class Literals:
         """The numbers of predicates that may hold, by the places of those keys for which there are any."""
         texts, places = keys, None
         if set(map(type, keys)) != {str}:
-            pairs = [(at, text) for at, key in enumerate(keys) for text in _texts_of(key)]
+            pairs = [(at, text) for at, key in enumerate(keys) for text in texts_of(key)]
             texts, places = [text for _, text in pairs], [at for at, _ in pairs]
         if not texts:
             return {}
@@ -105,7 +105,8 @@ def _spelled(predicate: Predicate) -> bytes:
     return f"{starts}{predicate.argument}{ends}".encode("utf-8", "replace")
 
 
-def _texts_of(key: Any) -> Iterable[str]:
+def texts_of(key: Any) -> Iterable[str]:
+    """The texts of a key: its own, or those of a list; none of what is null or not there."""
     if type(key) is str:
         return (key,)
     return key if type(key) is tuple else ()
@@ -186,12 +187,6 @@ def search_all(pattern: str, texts: Sequence[str]) -> list[int]:
     return places
 
 
-class Pair(tuple[str, str]):
-    """The texts of a field and of the field that it is compared with."""
-
-    __slots__ = ()
-
-
 def key_of(value: Any) -> Any:
     """What a value is remembered by: its text, a tuple of texts for a list, MISSING or None.
 
@@ -212,8 +207,14 @@ def _texts(values: Iterable[Any]) -> Iterable[str]:
             yield text_of(value)
 
 
-def pair_of(value: Any, other: Any) -> Any:
-    """The key of a comparison of two fields; lists are no single value, so they are compared as their text."""
-    if value is MISSING or value is None or other is MISSING or other is None:
-        return MISSING
-    return Pair((text_of(value), text_of(other)))
+def pairs_of(values: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """The keys of a comparison of two fields: their texts, or MISSING; lists are no single value, so they are compared as
+    their text.
+    """
+    if set(map(type, values)) == {str} == set(map(type, others)):
+        return list(zip(values, others, strict=True))
+    absent = (MISSING, None)
+    return [
+        MISSING if value in absent or other in absent else (text_of(value), text_of(other))
+        for value, other in zip(values, others, strict=True)
+    ]

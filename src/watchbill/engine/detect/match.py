@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from watchbill.engine.detect.conditions import Expression
 from watchbill.engine.detect.fields import lookup, nested
-from watchbill.engine.detect.index import key_of, pair_of
+from watchbill.engine.detect.index import key_of, pairs_of
 from watchbill.engine.detect.predicates import MISSING
 from watchbill.engine.detect.program import Program, RuleAt
 from watchbill.engine.detect.routing import Route
@@ -111,7 +111,7 @@ class EventColumns(dict[Column, Any]):
             return fields
         space, field = column.space, column.field
         if column.other:
-            return [pair_of(lookup(one, field), lookup(one, column.other)) for one in fields]
+            return pairs_of(*([lookup(one, name) for one in fields] for name in (field, column.other)))
         values = list(map(dict.get, fields, repeat(field), repeat(MISSING)))
         if "." in field and MISSING in values and any(self._has(space, prefix) for prefix in _prefixes(field)):
             values = [

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from watchbill.engine.detect.index import pair_of
+from watchbill.engine.detect.index import pairs_of
 from watchbill.engine.detect.match import keys_of
 from watchbill.engine.detect.narrow import Narrow, Path
 from watchbill.engine.detect.plan import atoms_of
@@ -85,7 +85,7 @@ class JsonColumns(dict[Column, Any]):
         elif column.space == "message":
             keys = self._messages()
         elif column.other:
-            keys = list(map(pair_of, self._of(column.field), self._of(column.other)))
+            keys = pairs_of(self._of(column.field), self._of(column.other))
         else:
             keys = keys_of(self._of(column.field))
         self[column] = keys

@@ -6,14 +6,17 @@ What looks for literals decides most rules for most events; this decides the res
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, MutableMapping, Sequence
+from functools import partial
+from itertools import compress, repeat
+from operator import contains
 from typing import Any, NamedTuple
 
 import msgspec
 
 from watchbill.engine.detect.conditions import Expression, Not, Or
 from watchbill.engine.detect.guards import need_of_regex
-from watchbill.engine.detect.index import Pair, search_all
+from watchbill.engine.detect.index import search_all, texts_of
 from watchbill.engine.detect.predicates import MISSING, Atom, Predicate, holds, related
 
 _FOLDABLE = {"equals", "startswith", "endswith", "contains", "glob"}
@@ -37,6 +40,8 @@ class Column(NamedTuple):
 Columns = MutableMapping[Any, Any]
 #: Of events at some places (in order) those for which something holds, in order.
 Select = Callable[[Columns, Sequence[int]], Sequence[int]]
+#: Of some texts which fulfil something.
+Tests = Callable[[Sequence[str]], Iterable[bool]]
 #: In which share of the events an atom holds, as far as that is known.
 Share = Callable[[Atom], float | None]
 
@@ -160,47 +165,54 @@ def _once(asked: Hashable, select: Select) -> Select:
     return once
 
 
-def _is_any(literals: list[str]) -> Callable[[str], bool]:
-    return frozenset(literals).__contains__
+def _are_any(literals: list[str]) -> Tests:
+    return partial(map, frozenset(literals).__contains__)
 
 
-def _starts_with_any(literals: list[str]) -> Callable[[str], bool]:
+def _start_with_any(literals: list[str]) -> Tests:
     wanted = tuple(literals)
-    return lambda text: text.startswith(wanted)
+    return lambda texts: map(str.startswith, texts, repeat(wanted))
 
 
-def _ends_with_any(literals: list[str]) -> Callable[[str], bool]:
+def _end_with_any(literals: list[str]) -> Tests:
     wanted = tuple(literals)
-    return lambda text: text.endswith(wanted)
+    return lambda texts: map(str.endswith, texts, repeat(wanted))
 
 
-def _contains_any(literals: list[str]) -> Callable[[str], bool]:
+def _contain_any(literals: list[str]) -> Tests:
     if len(literals) == 1:
         (literal,) = literals
-        return lambda text: literal in text
+        return lambda texts: map(contains, texts, repeat(literal))
     wanted = tuple(literals)
     if any(map(str.isascii, wanted)):
-        return lambda text: any(map(text.__contains__, wanted))
-    return lambda text: not text.isascii() and any(map(text.__contains__, wanted))  # emojis, by the hundred
+        return lambda texts: [any(map(text.__contains__, wanted)) for text in texts]
+    # Emojis, by the hundred.
+    return lambda texts: [not text.isascii() and any(map(text.__contains__, wanted)) for text in texts]
 
 
 _GROUPED = {
-    "equals": _is_any, "startswith": _starts_with_any, "endswith": _ends_with_any, "contains": _contains_any,
+    "equals": _are_any, "startswith": _start_with_any, "endswith": _end_with_any, "contains": _contain_any,
 }  # fmt: skip
 
 
-def _on(column: Column, test: Callable[[str], bool]) -> Select:
+def _on(column: Column, tests: Tests) -> Select:
     """Ask the text of a column, or any text of a list; what is null or not there fulfils nothing."""
 
     def select(columns: Columns, places: Sequence[int]) -> Sequence[int]:
-        keys = columns[column]
-        return [
-            at
-            for at in places
-            if (test(key) if type(key := keys[at]) is str else type(key) is tuple and any(map(test, key)))
-        ]
+        keys = _taken(columns[column], places)
+        if set(map(type, keys)) == {str}:
+            return list(compress(places, tests(keys)))
+        pairs = [(at, text) for at, key in zip(places, keys, strict=True) for text in texts_of(key)]
+        return list(dict.fromkeys(compress((at for at, _ in pairs), tests([text for _, text in pairs]))))
 
     return select
+
+
+def _taken(column: Any, places: Sequence[int]) -> Sequence[Any]:
+    """The keys at some places; a range stands for all."""
+    if isinstance(column, Folded):
+        return column.taken(places)
+    return column if type(places) is range else [column[at] for at in places]
 
 
 def _atom(atom: Atom) -> Select:
@@ -211,7 +223,7 @@ def _atom(atom: Atom) -> Select:
     if kind == "null":
         return _if(column, lambda key: key is MISSING or key is None)
     if kind == "field":
-        return _if(column, _pair(predicate))
+        return _if(column, _compared(predicate))
     if kind in _GROUPED and not predicate.cased:
         return _on(column._replace(folded=True), _GROUPED[kind]([predicate.argument]))
     if kind in _FOLDABLE and not predicate.cased:
@@ -219,18 +231,17 @@ def _atom(atom: Atom) -> Select:
         predicate = msgspec.structs.replace(predicate, cased=True)
     if kind == "regex" and need_of_regex(predicate.argument).inline:
         return _inline(column, predicate)
-    return _on(column, holds(predicate))
+    return _on(column, partial(map, holds(predicate)))
 
 
 def _inline(column: Column, predicate: Predicate) -> Select:
     """Search many texts at once, if they are texts."""
-    one_by_one, pattern = _on(column, holds(predicate)), predicate.argument
+    one_by_one, pattern = _on(column, partial(map, holds(predicate))), predicate.argument
 
     def select(columns: Columns, places: Sequence[int]) -> Sequence[int]:
         if len(places) < _FEW:
             return one_by_one(columns, places)
-        keys = columns[column]
-        texts = [keys[at] for at in places]
+        texts = _taken(columns[column], places)
         if set(map(type, texts)) != {str}:
             return one_by_one(columns, places)
         return [places[at] for at in search_all(pattern, texts)]
@@ -240,17 +251,16 @@ def _inline(column: Column, predicate: Predicate) -> Select:
 
 def _if(column: Column, test: Callable[[Any], bool]) -> Select:
     def select(columns: Columns, places: Sequence[int]) -> Sequence[int]:
-        keys = columns[column]
-        return [at for at in places if test(keys[at])]
+        return list(compress(places, map(test, _taken(columns[column], places))))
 
     return select
 
 
-def _pair(predicate: Predicate) -> Callable[[Any], bool]:
+def _compared(predicate: Predicate) -> Callable[[Any], bool]:
     how, cased = predicate.argument[1], predicate.cased
 
     def test(pair: Any) -> bool:
-        if not isinstance(pair, Pair):
+        if pair is MISSING:
             return False
         left, right = pair
         if how == "equals" and len(left) != len(right) and left.isascii() and right.isascii():
@@ -260,18 +270,31 @@ def _pair(predicate: Predicate) -> Callable[[Any], bool]:
     return test
 
 
-class Folded(dict[int, Any]):
-    """A column's keys in lower case, by place, each made when it is asked for."""
+class Folded:
+    """A column's keys in lower case, each made when it is first asked for."""
 
     def __init__(self, keys: Sequence[Any]) -> None:
-        super().__init__()
         self._keys = keys
+        self._every: Sequence[Any] | None = None
+        self._known: dict[int, Any] = {}
 
-    def __missing__(self, at: int) -> Any:
-        key = self._keys[at]
-        if type(key) is str:
-            key = key.lower()
-        elif type(key) is tuple:
-            key = tuple(map(str.lower, key))
-        self[at] = key
-        return key
+    def taken(self, places: Sequence[int]) -> Sequence[Any]:
+        """Those at some places; a range stands for all."""
+        if type(places) is range:
+            if self._every is None:
+                self._every = _lowered(self._keys)
+            return self._every
+        known = self._known
+        new = [at for at in places if at not in known]
+        if new:
+            source, lowered = (self._every, list) if self._every is not None else (self._keys, _lowered)
+            known.update(zip(new, lowered([source[at] for at in new]), strict=True))
+        return list(map(known.__getitem__, places))
+
+
+def _lowered(keys: Sequence[Any]) -> Sequence[Any]:
+    if set(map(type, keys)) == {str}:
+        return list(map(str.lower, keys))
+    return [
+        key.lower() if type(key) is str else tuple(map(str.lower, key)) if type(key) is tuple else key for key in keys
+    ]
