@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchbill.content.windows.shapes import FORMS
-from watchbill.engine.detect import plan
+from watchbill.engine.detect import jsonmatch, plan, program
 from watchbill.engine.detect.jsonmatch import JsonMatcher
 from watchbill.engine.detect.match import Matcher
 from watchbill.engine.detect.rules import load_rules, parse_rules
@@ -144,6 +144,36 @@ def test_random_records_are_judged_as_by_the_plain_reading(rules, name, learns, 
         assert [match.at for match in judged.matches] == sorted(match.at for match in judged.matches)
 
     agree()
+
+
+def test_kinds_share_the_program_for_a_crowd_of_rules(rules, monkeypatch):
+    """What is folded of some rules by the kind differs; the others are asked by one program, of either kind."""
+    monkeypatch.setattr(program, "CROWD", 20)
+    monkeypatch.setattr(jsonmatch, "CROWD", 20)
+    monkeypatch.setattr(jsonmatch, "_TRIED_AT", 40)
+    monkeypatch.setattr(program, "_APART", 0.5)
+    monkeypatch.setattr(plan, "_CHOSEN_AT", ((2, 0.0), (5, 0.0)))
+    shape = SHAPES["itself"]
+    matcher = JsonMatcher(rules, shape)
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(records, min_size=1, max_size=6))
+    def agree(batch):
+        raws = [spelled(record, at % 4) for at, record in enumerate(batch)]
+        assert set(matcher.match(raws).matches) == plainly(rules, shape, raws)[0]
+
+    shared = []
+    chosen = program.Programs.of
+
+    def of(self, wanted):
+        shared.append(chosen(self, wanted))
+        return shared[-1]
+
+    monkeypatch.setattr(program.Programs, "of", of)
+    agree()
+    crowds = [one for programs in shared for one in programs if len(one.program.rules) >= 20]
+    assert any(one.foreign for one in crowds)
+    assert len({id(one.program) for one in crowds}) < len(crowds)
 
 
 def test_fields_of_many_parts_are_found_wherever_they_stand():

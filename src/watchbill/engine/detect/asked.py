@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import chain
 
 import msgspec
@@ -92,8 +93,12 @@ def answers(constants: Mapping[str, object], space: str = "native") -> Callable[
     """A function that says whether an atom holds that only asks for these fields of the space; None for any other."""
 
     def judge(atom: Atom) -> bool | None:
-        if atom.space != space or atom.field not in constants or atom.predicate.kind == "field":
+        if atom.field not in constants or atom.space != space or atom.predicate.kind == "field":
             return None
+        return known(atom)
+
+    @cache  # many rules ask the same
+    def known(atom: Atom) -> bool:
         key = key_of(constants[atom.field])
         if atom.predicate.kind in {"exists", "missing"}:
             return atom.predicate.kind == "exists"

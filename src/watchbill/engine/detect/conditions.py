@@ -151,12 +151,15 @@ def folded(expression: Expression, judge: Callable[[Atom], bool | None]) -> Expr
         if inner is expression.item:
             return expression
         return not inner if isinstance(inner, bool) else Not(inner)
-    parts = [folded(item, judge) for item in expression.items]
+    decisive = isinstance(expression, Or)
+    parts: list[Expression | bool] = []
+    for item in expression.items:
+        part = folded(item, judge)
+        if part is decisive:
+            return decisive
+        parts.append(part)
     if all(map(operator.is_, parts, expression.items)):
         return expression
-    decisive = isinstance(expression, Or)
-    if decisive in (part for part in parts if isinstance(part, bool)):
-        return decisive
     left = [part for part in parts if not isinstance(part, bool)]
     if not left:
         return not decisive

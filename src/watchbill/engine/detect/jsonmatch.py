@@ -24,7 +24,7 @@ from watchbill.engine.detect.match import Distinct, EventColumns, Match
 from watchbill.engine.detect.narrow import Narrow
 from watchbill.engine.detect.plan import atoms_of
 from watchbill.engine.detect.predicates import Atom
-from watchbill.engine.detect.program import Program, RuleAt
+from watchbill.engine.detect.program import CROWD, Program, Programs, RuleAt, Shared
 from watchbill.engine.detect.reading import JsonColumns, Reading
 from watchbill.engine.detect.rules import Rule
 from watchbill.engine.detect.verify import Selects
@@ -35,10 +35,10 @@ _PLAIN = {str, int, type(None)}
 _UNKNOWN: Final = object()
 _MAX_HEADERS = 16_384
 _MAX_ROUTES = 4_096
-#: From this share of records that pass the gate on, it is not worth its price. With so many rules most would: it is not
+#: From this share of records that pass the gate on, it is not worth its price. With a crowd of rules most would: it is not
 #: tried before so many records were there.
 _MANY = 0.5
-_CROWD, _TRIED_AT = 1_000, 4_000
+_TRIED_AT = 4_000
 
 
 class Judged(NamedTuple):
@@ -66,6 +66,7 @@ class JsonMatcher:
         self._by_header: dict[Hashable, _Known | None] = {}
         self._routes: dict[Any, _Route] = {}
         self._asked: dict[LogSource, Asked] = {}
+        self._programs: dict[LogSource, Programs] = defaultdict(Programs)
 
     def match(self, raws: Sequence[bytes]) -> Judged:
         """Judge a batch of records, each the bytes of one JSON object."""
@@ -146,6 +147,7 @@ class JsonMatcher:
         if asked is None:
             if len(self._asked) >= _MAX_ROUTES:
                 self._asked.clear()
+                self._programs.clear()
             asked = self._asked[kind.logsource] = Asked(self._index, kind.logsource)
         identity = (kind.logsource, id(kind.derived), *asked.of(kind))
         route = self._routes.get(identity)
@@ -153,7 +155,7 @@ class JsonMatcher:
             if len(self._routes) >= _MAX_ROUTES:
                 self._routes.clear()
                 self._by_header.clear()
-            route = self._routes[identity] = _Route(asked, self.shape, kind)
+            route = self._routes[identity] = _Route(asked, self._programs[kind.logsource], self.shape, kind)
         return route
 
     def _plainly(self, raws: Sequence[bytes], places: list[int], found: list[RuleAt], others: list[int]) -> None:
@@ -190,7 +192,8 @@ class _Odd(tuple[Any, ...]):
 class _Route:
     """What is done with the records of one kind: the gate says which rules each may match, these are judged."""
 
-    def __init__(self, asked: Asked, shape: Shape, kind: Kind) -> None:
+    def __init__(self, asked: Asked, programs: Programs, shape: Shape, kind: Kind) -> None:
+        self._programs = programs
         self.shape = shape
         self.kind = kind
         self.rules, self._expressions = asked.left(kind)
@@ -216,13 +219,14 @@ class _Route:
 
     def judge(self, raws: Sequence[bytes]) -> tuple[list[RuleAt], list[int]]:
         """Which rules match which records, and the places of records that have to be read plainly."""
-        gate, gated, program, reading = self._learned(raws)
+        gate, gated, _, programs, reading = self._learned(raws)
         met: list[RuleAt] = []
         unread: set[int] = set()
-        if program is not None:
+        if programs:
             every = range(len(raws))
             rows, columns = reading.columns(raws, every)
-            met += [(name, rows[row]) for name, row in program.run(columns, len(rows))]
+            for program, foreign in programs:
+                met += [(name, rows[row]) for name, row in program.run(columns, len(rows)) if name not in foreign]
             unread |= _unread(every, rows, columns)
         if candidates := gate.candidates(raws):
             places = list(candidates)
@@ -243,7 +247,7 @@ class _Route:
         """The ways, chosen anew when a gate has learned by these records."""
         ways = self._ways
         self._seen += len(raws)
-        if self._gate is None and (len(self.rules) < _CROWD or self._seen >= _TRIED_AT):
+        if self._gate is None and (len(self.rules) < CROWD or self._seen >= _TRIED_AT):
             self._gate = Gate(self._expressions, self._is_plain)
         gates = dict.fromkeys((self._gate, None if ways is None else ways.gate))
         learned = [gate.learn(raws) for gate in gates if gate is not None]
@@ -254,7 +258,7 @@ class _Route:
 
     def _chosen(self, before: _Ways | None, raws: Sequence[bytes]) -> _Ways:
         """The gate says what it can tell; where most records pass, only of rules that ask for messages, which are dear.
-        The program has the other rules.
+        Programs have the other rules.
         """
         gate, gated = self._gate, tuple(range(len(self.rules)))
         if gate is None or gate.passing > _MANY:
@@ -265,9 +269,11 @@ class _Route:
                 gate.learn(raws)
         left = set(range(len(self.rules))).difference(gated).union(gated[one] for one in gate.open)
         rules = [self.rules[place] for place in sorted(left)]
-        if before is not None and before.gate is gate and rules == (before.program.rules if before.program else []):
+        if before is not None and before.gate is gate and rules == before.rules:
             return before
-        return _Ways(gate, gated, Program(rules) if rules else None, Reading(rules, self.shape, self.kind))
+        programs = self._programs.of(rules)
+        asking = [rule for one in programs for rule in one.program.rules]
+        return _Ways(gate, gated, rules, programs, Reading(asking, self.shape, self.kind))
 
     @cached_property
     def _gate_of_messages(self) -> tuple[Gate, tuple[int, ...]]:
@@ -295,13 +301,14 @@ class _Known:
 
 
 class _Ways(NamedTuple):
-    """How the records of a kind are judged: by the rules at some places those that the gate lets through, and all by a
-    program.
+    """How the records of a kind are judged: by the rules at some places those that the gate lets through, and by
+    ``rules`` all of them, in programs.
     """
 
     gate: Gate
     gated: tuple[int, ...]
-    program: Program | None
+    rules: list[Rule]
+    programs: list[Shared]
     reading: Reading
 
 

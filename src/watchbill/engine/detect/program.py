@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain, islice, repeat
+from typing import NamedTuple
 
 from watchbill.engine.detect.conditions import Expression
 from watchbill.engine.detect.guards import SEPARATOR
@@ -17,6 +18,12 @@ from watchbill.engine.detect.plan import LITERAL, Met, Plan, atoms_of
 from watchbill.engine.detect.predicates import Atom, Predicate, guards_of
 from watchbill.engine.detect.rules import Rule
 from watchbill.engine.detect.verify import Column, Columns, Selects, column_of
+
+#: So many rules are a crowd: a plan for them takes a tenth of a second.
+CROWD = 1_000
+#: Kinds of which at most such a share of the rules differ have a program in common.
+_APART = 0.02
+_MOST_SHARED = 16
 
 #: The name of a rule, and the place of an event that it matches.
 RuleAt = tuple[str, int]
@@ -74,6 +81,38 @@ class Program:
             for atom in group or ():
                 rules_of[column_of(atom)][atom.predicate].append(place)
         self._lookups = [(column, Lookup(found)) for column, found in sorted(rules_of.items())]
+
+
+class Shared(NamedTuple):
+    """A program, and the names of those of its rules that are not for the kind."""
+
+    program: Program
+    foreign: frozenset[str] = frozenset()
+
+
+class Programs:
+    """Makes the programs for kinds of events that look alike; kinds that have nearly all of a crowd of rules in common
+    share one for these.
+    """
+
+    def __init__(self) -> None:
+        self._crowds: list[Program] = []
+
+    def of(self, rules: Sequence[Rule]) -> list[Shared]:
+        """Programs that together have these rules."""
+        if len(rules) < CROWD:
+            return [Shared(Program(rules))] if rules else []
+        ours = set(map(id, rules))
+        for program in self._crowds:
+            theirs = set(map(id, program.rules))
+            if len(ours ^ theirs) <= len(ours) * _APART:
+                foreign = frozenset(rule.name for rule in program.rules if id(rule) not in ours)
+                rest = [rule for rule in rules if id(rule) not in theirs]
+                return [Shared(program, foreign), *self.of(rest)]
+        if len(self._crowds) >= _MOST_SHARED:
+            self._crowds.clear()
+        self._crowds.append(Program(rules))
+        return [Shared(self._crowds[-1])]
 
 
 def _offers_of(expressions: Sequence[Expression]) -> dict[Atom, list[tuple[Atom, ...]]]:
