@@ -8,6 +8,7 @@ all Sigma tools read it), but dates stay text and a repeated key is an error.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -23,6 +24,8 @@ MAX_NODES = 50_000
 _STR, _INT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:int"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVER: Any = Resolver()
+#: What begins otherwise is text.
+_SPEAKING = frozenset(first for first in Resolver.yaml_implicit_resolvers if first is not None)
 _CONSTRUCTOR: Any = SafeConstructor()
 _CONSTRUCTORS = {
     _INT: _CONSTRUCTOR.construct_yaml_int,
@@ -30,6 +33,7 @@ _CONSTRUCTORS = {
     "tag:yaml.org,2002:bool": _CONSTRUCTOR.construct_yaml_bool,
     "tag:yaml.org,2002:null": _CONSTRUCTOR.construct_yaml_null,
 }
+_ENDS = {yaml.MappingEndEvent, yaml.SequenceEndEvent}
 
 
 class Map(dict[str, Any]):
@@ -58,58 +62,74 @@ def documents(file: str, text: str) -> Iterator[tuple[int, Any]]:
     """Yield (first line, value) of each document. Raises ContentError with file and line at the first fault."""
     if len(text) > MAX_BYTES:
         raise ContentError(f"the file is larger than {MAX_BYTES} bytes", place=Place(file))
-    events = yaml.parse(text, _LOADER)
+    loader: Any = None
     try:
+        loader = _LOADER(text)
+        events = iter(loader.get_event, None)
         for event in events:
-            if isinstance(event, yaml.DocumentStartEvent):
+            kind = type(event)
+            if kind is yaml.DocumentStartEvent:
                 yield _document(file, events)
+            elif kind is yaml.StreamEndEvent:
+                break
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
         raise ContentError(f"this is no YAML: {error.problem or error.context}", place=place) from None
     except (yaml.YAMLError, ValueError) as error:
         raise ContentError(f"this is no YAML: {error}", place=Place(file)) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
 
 
 def _document(file: str, events: Iterator[Any]) -> tuple[int, Any]:
-    """Build one document, iteratively: ``open_`` is the stack of (container, waiting key)."""
-    open_: list[tuple[Map | Seq, str | None]] = []
+    """Build one document, iteratively: ``open_`` is the stack of the containers around, ``key`` the one that waits for
+    its value in the innermost, ``keys`` those in the others.
+    """
+    open_: list[Map | Seq] = []
+    keys: list[str | None] = []
+    key: str | None = None
+    container: Map | Seq | None = None
     root: Any = None
-    first = 0
-    nodes = 0
+    first = nodes = 0
     for event in events:
-        if isinstance(event, yaml.DocumentEndEvent):
+        kind = type(event)
+        if kind is yaml.DocumentEndEvent:
             break
         line = event.start_mark.line + 1
-        first = first or line
-        if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+        if kind in _ENDS:
             open_.pop()
+            key = keys.pop()
+            container = open_[-1] if open_ else None
             continue
+        first = first or line
         nodes += 1
         if nodes > MAX_NODES:
             raise ContentError(f"more than {MAX_NODES} values in one document", place=Place(file, line))
-        if isinstance(event, yaml.AliasEvent):
+        if kind is yaml.AliasEvent:
             raise ContentError("YAML aliases are refused", place=Place(file, line), mend="write the value out")
         value: Any
-        if isinstance(event, yaml.ScalarEvent):
+        if kind is yaml.ScalarEvent:
             value = _scalar(file, line, event)
         else:
-            value = Map(line) if isinstance(event, yaml.MappingStartEvent) else Seq(line)
-        if not open_:
-            root = value
-        else:
-            container, key = open_[-1]
-            if isinstance(container, Seq):
-                container.append(value)
-                container.lines.append(line)
-            elif key is None:
-                open_[-1] = (container, _key(file, line, container, value))
+            value = Map(line) if kind is yaml.MappingStartEvent else Seq(line)
+        if type(container) is Map:
+            if key is None:
+                key = _key(file, line, container, value)
                 continue
-            else:
-                container[key] = value
-                open_[-1] = (container, None)
-        if isinstance(value, (Map, Seq)):
-            open_.append((value, None))
+            container[key] = value
+            key = None
+        elif type(container) is Seq:
+            container.append(value)
+            container.lines.append(line)
+        else:
+            root = value
+        if kind is not yaml.ScalarEvent:
+            container = value
+            open_.append(value)
+            keys.append(key)
+            key = None
             if len(open_) > MAX_DEPTH:
                 raise ContentError(f"nested deeper than {MAX_DEPTH} levels", place=Place(file, line))
     return first, root
@@ -127,12 +147,11 @@ def _key(file: str, line: int, container: Map, value: Any) -> str:
 
 def _scalar(file: str, line: int, event: yaml.ScalarEvent) -> Any:
     value: str = event.value
-    if event.tag not in {None, "!", _STR} and event.tag not in _CONSTRUCTORS:
-        raise ContentError(f"the YAML tag {event.tag} is refused", place=Place(file, line))
-    if event.tag is None and event.implicit[0]:
-        tag = _RESOLVER.resolve(yaml.ScalarNode, value, (True, False))
-    else:
-        tag = event.tag or _STR
+    tag = event.tag
+    if tag is None:
+        tag = _resolved(value) if event.implicit[0] and value[:1] in _SPEAKING else _STR
+    elif tag not in {"!", _STR} and tag not in _CONSTRUCTORS:
+        raise ContentError(f"the YAML tag {tag} is refused", place=Place(file, line))
     construct = _CONSTRUCTORS.get(tag)
     if construct is None:
         return value
@@ -140,3 +159,10 @@ def _scalar(file: str, line: int, event: yaml.ScalarEvent) -> Any:
         return construct(yaml.ScalarNode(tag, value))
     except (ValueError, KeyError, IndexError):
         raise ContentError(f"{value[:40]!r} is no {tag.rpartition(':')[2]}", place=Place(file, line)) from None
+
+
+@lru_cache(maxsize=4_096)  # the same words begin most lines
+def _resolved(value: str) -> str:
+    """What a scalar without quotes is."""
+    tag: str = _RESOLVER.resolve(yaml.ScalarNode, value, (True, False))
+    return tag

@@ -168,13 +168,15 @@ def pattern_predicate(pattern: str, cased: bool) -> Predicate:
     if pattern.count("*") + pattern.count("?") > _MAX_WILDCARDS:
         raise ContentError(f"a value has more than {_MAX_WILDCARDS} wildcards")
     folded = pattern if cased else pattern.lower()
+    if "*" not in folded and "?" not in folded:
+        return Predicate("equals", folded.translate(PLAIN), cased)
     segments = tuple(folded.split("*"))
     segments = (segments[0], *(part for part in segments[1:-1] if part), *segments[-1:]) if segments[1:] else segments
     if "?" in folded:
         return Predicate("glob", segments, cased)
-    plain = [segment.translate(PLAIN) for segment in segments]
-    if len(plain) == 1:
-        return Predicate("equals", plain[0], cased)
+    plain = segments
+    if ESCAPED_STAR in folded or ESCAPED_QUESTION in folded:
+        plain = tuple(segment.translate(PLAIN) for segment in segments)
     if len(plain) == 2:
         head, tail = plain
         if not tail:

@@ -12,6 +12,7 @@ import msgspec
 
 from watchbill.core.clock import SystemClock
 from watchbill.core.errors import ContentError, Place
+from watchbill.core.memory import collector_paused
 from watchbill.core.values import Criticality, Severity
 from watchbill.engine.detect.conditions import Expression
 from watchbill.engine.detect.correlation import Correlation
@@ -108,12 +109,12 @@ def load_rules(
             read[path] = _bytes(path)
         except OSError as error:
             read[path] = error
-    if cache is None:
-        return _load(read, placeholders or {}, now)
-    found = recall(cache, read, placeholders or {}, now)
-    if found is None:
-        found = _load(read, placeholders or {}, now)
-        remember(cache, found, read, placeholders or {}, now)
+    with collector_paused():
+        found = None if cache is None else recall(cache, read, placeholders or {}, now)
+        if found is None:
+            found = _load(read, placeholders or {}, now)
+            if cache is not None:
+                remember(cache, found, read, placeholders or {}, now)
     return found
 
 

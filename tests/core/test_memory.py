@@ -1,0 +1,20 @@
+"""The collector is left alone while much is built, and set going again."""
+
+import gc
+
+import pytest
+
+from watchbill.core.memory import collector_paused
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_the_collector_is_as_it_was(was_on):
+    before = gc.isenabled()
+    (gc.enable if was_on else gc.disable)()
+    try:
+        with pytest.raises(KeyError), collector_paused():
+            assert not gc.isenabled()
+            raise KeyError
+        assert gc.isenabled() is was_on
+    finally:
+        (gc.enable if before else gc.disable)()
