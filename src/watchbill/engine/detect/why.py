@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 
 from watchbill.core.clock import DAY, HOUR, MINUTE, SECOND
@@ -24,6 +25,7 @@ from watchbill.sdk.events import Event
 
 _MOST_CONDITIONS = 8
 _MOST_CHARACTERS = 160
+_test = lru_cache(maxsize=16_384)(holds)
 _OPERATORS = {
     "gt": "more than", "gte": "at least", "lt": "less than", "lte": "at most", "eq": "exactly", "neq": "anything but",
 }  # fmt: skip
@@ -99,7 +101,8 @@ def _expression_words(expression: Expression) -> str:
 def matched_words(rule: Rule, event: Event) -> str:
     """Which conditions of a rule an event fulfils, with its values."""
     assert rule.expression is not None  # noqa: S101 - only detections match events
-    said = list(dict.fromkeys(_reasons(rule.expression, event)))
+    met = _met(rule.expression, event) or ()
+    said = list(dict.fromkeys(_said(atom, _value(atom, event)) for atom in met))
     more = f" (and {len(said) - _MOST_CONDITIONS} more)" if len(said) > _MOST_CONDITIONS else ""
     return f"{rule.title}: {'; '.join(said[:_MOST_CONDITIONS]) or 'nothing that would exclude it'}{more}."
 
@@ -160,32 +163,25 @@ def clock_sentences(told: Iterable[Entry], clocks: Clocks) -> list[str]:
     return said
 
 
-def _reasons(expression: Expression, event: Event) -> Iterable[str]:
-    """The conditions that hold, where they make the expression hold."""
+def _met(expression: Expression, event: Event) -> list[Atom] | None:
+    """The conditions that hold, where they make the expression hold; None where it does not. The plain way, for one event:
+    the programs judge batches.
+    """
     if isinstance(expression, Atom):
-        value = _value(expression, event)
-        if _atom_holds(expression, value, event):
-            yield _said(expression, value)
-    elif isinstance(expression, Not):
-        return
-    elif isinstance(expression, And):
-        for item in expression.items:
-            yield from _reasons(item, event)
-    else:
-        for item in expression.items:
-            if expression_holds(item, event):
-                yield from _reasons(item, event)
-                return
-
-
-def expression_holds(expression: Expression, event: Event) -> bool:
-    """Judge one expression on one event the plain way; the programs judge batches."""
-    if isinstance(expression, Atom):
-        return _atom_holds(expression, _value(expression, event), event)
+        return [expression] if _atom_holds(expression, _value(expression, event), event) else None
     if isinstance(expression, Not):
-        return not expression_holds(expression.item, event)
-    judged = (expression_holds(item, event) for item in expression.items)
-    return all(judged) if isinstance(expression, And) else any(judged)
+        return [] if _met(expression.item, event) is None else None
+    met: list[Atom] = []
+    for item in expression.items:
+        found = _met(item, event)
+        if isinstance(expression, Or):
+            if found is not None:
+                return found
+        elif found is None:
+            return None
+        else:
+            met += found
+    return met if isinstance(expression, And) else None
 
 
 def _value(atom: Atom, event: Event) -> object:
@@ -209,7 +205,9 @@ def _atom_holds(atom: Atom, value: object, event: Event) -> bool:
             return False
         left, right = text_of(value), text_of(other)
         return related(how, *((left, right) if predicate.cased else (left.lower(), right.lower())))
-    test = holds(predicate)
+    test = _test(predicate)
+    if type(value) is str:
+        return test(value)
     key = key_of(value)
     return any(map(test, key)) if isinstance(key, tuple) else test(key)
 
