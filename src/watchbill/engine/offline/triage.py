@@ -20,7 +20,7 @@ from watchbill.core.clock import DAY, Clock
 from watchbill.core.errors import WatchbillError
 from watchbill.core.values import Criticality, Severity
 from watchbill.engine.detect import Detector, Match, Rule, RuleSet
-from watchbill.engine.detect.evidence import entities_of
+from watchbill.engine.detect.evidence import Entities, entities_of
 from watchbill.engine.offline import evtx, text
 from watchbill.engine.offline.batches import Batch, Fault
 from watchbill.engine.offline.judge import Found, Judge, Seen, Tally
@@ -30,7 +30,9 @@ from watchbill.sdk import Detection, Event, Parser
 
 #: A window never closes because of another file's later records.
 _FOR_EVER = 100 * 366 * DAY
-_PART = text.CHUNK
+#: So large are the parts of a file that are read in several places at once. Towards its end they are smaller, so that all
+#: processes end at about the same time.
+_PART, _LEAST_PART = text.CHUNK, 2 << 20
 _FAULTS = 1_000
 
 
@@ -44,7 +46,7 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     last: int
     count: int
     why: tuple[str, ...]
-    entities: dict[str, tuple[str, ...]]
+    entities: Entities
     file: str
     place: int
     event: Event | None = None
@@ -85,7 +87,7 @@ class Triage:
 
         Closing it ends those processes; what was looked at until then is in ``tally``.
         """
-        parts = [part for number, source in enumerate(sources) for part in _parts(number, source)]
+        parts = [part for number, source in enumerate(sources) for part in _parts(number, source, count)]
         with closing(work(lambda part: self._read(part, sources), parts, count)) as messages:
             for message in messages:
                 if message.size:
@@ -129,11 +131,13 @@ class Triage:
             event = one.event
             if not start <= event.time < end:
                 continue
+            named: Entities | None = None
             for name, why in zip(one.rules, one.why, strict=True):
                 rule = self.ruleset.by_name[name]
                 if rule.alerts and self._told(rule.level):
+                    named = named or entities_of(event)
                     yield Hit(
-                        rule, rule.level, event.host, event.time, event.time, 1, (why,), entities_of(event),
+                        rule, rule.level, event.host, event.time, event.time, 1, (why,), named,
                         sources[event.shard].name, event.position, event,
                     )  # fmt: skip
                 if name in self._correlated:
@@ -163,13 +167,22 @@ def _medium(_host: str) -> Criticality:
     return Criticality.MEDIUM
 
 
-def _parts(number: int, source: Source) -> list[Part]:
-    """A big plain file of records that stand alone is read in several places at once."""
-    if source.packing or source.path == "-" or source.form not in {"evtx", "jsonl"} or source.encoding != "utf-8":
-        return [Part(number, evtx.HEADER if source.form == "evtx" else 0, None)]
-    first = evtx.HEADER if source.form == "evtx" else 0
-    borders = [*range(first, max(source.size, first + 1), _PART)]
-    return [Part(number, start, start + _PART) for start in borders[:-1]] + [Part(number, borders[-1], None)]
+def _parts(number: int, source: Source, count: int) -> list[Part]:
+    """A big plain file of records that stand alone is read in several places at once, by so many processes."""
+    is_evtx = source.form == "evtx"
+    at = evtx.HEADER if is_evtx else 0
+    alone = source.packing or source.path == "-" or source.form not in {"evtx", "jsonl"} or source.encoding != "utf-8"
+    parts = []
+    while count > 1 and not alone:
+        left = source.size - at
+        size = min(_PART, max(left // (2 * count), _LEAST_PART))
+        if is_evtx:
+            size = -(-size // evtx.CHUNK) * evtx.CHUNK
+        if size >= left:
+            break
+        parts.append(Part(number, at, at + size))
+        at += size
+    return [*parts, Part(number, at, None)]
 
 
 def _batches(source: Source, part: Part, stream: IO[bytes]) -> Iterator[Batch]:
