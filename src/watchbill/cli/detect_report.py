@@ -42,10 +42,10 @@ def as_object(hit: Hit) -> str:
         "place": hit.place,
         "rule_file": rule.path,
     }
-    if hit.event is not None:
-        found["parser"] = hit.event.parser
-        found["logsource"] = {name: value for name, value in hit.event.logsource._asdict().items() if value}
-        found["fields"] = hit.event.native
+    if (event := hit.event) is not None:
+        found["parser"] = event.parser
+        found["logsource"] = {name: value for name, value in event.logsource._asdict().items() if value}
+        found["fields"] = event.native
     if hit.detection is not None:
         found["group"] = dict(hit.detection.group)
         found["events"] = [

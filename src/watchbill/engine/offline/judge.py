@@ -12,6 +12,7 @@ from watchbill.core.clock import Clock
 from watchbill.engine.detect import Matcher, RuleSet
 from watchbill.engine.detect.asked import answers
 from watchbill.engine.detect.conditions import folded
+from watchbill.engine.detect.evidence import Entities, entities_of
 from watchbill.engine.detect.jsonmatch import JsonMatcher
 from watchbill.engine.detect.why import matched_words
 from watchbill.engine.normalise import Normaliser
@@ -26,13 +27,30 @@ _JSON_FORMS = frozenset({"evtx", "jsonl", "json"})
 
 
 class Found(msgspec.Struct, array_like=True):
-    """A record that meets rules. ``why`` is one sentence for each of ``rules``; ``event.shard`` is the file's number and
-    ``event.position`` the place in it.
+    """A record that meets rules. ``why`` is one sentence for each of ``rules``; ``shard`` is the file's number and
+    ``position`` the place in it. ``said`` is the event, as MessagePack where another process found it: few are looked at.
     """
 
-    event: Event
+    shard: int
+    position: int
+    time: int
+    host: str
+    entities: Entities
     rules: tuple[str, ...]
     why: tuple[str, ...]
+    said: Event | bytes
+
+    @property
+    def event(self) -> Event:
+        return _decode_event(self.said) if isinstance(self.said, bytes) else self.said
+
+    def packed(self) -> Found:
+        """The same for another process."""
+        return msgspec.structs.replace(self, said=_encode(self.event))
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=str).encode
+_decode_event = msgspec.msgpack.Decoder(Event).decode
 
 
 class Seen(msgspec.Struct, array_like=True):
@@ -213,4 +231,7 @@ class Judge:
                     met.setdefault(places[match.at], []).append(match.rule)
         for at in sorted(met):
             event, names = events[at], sorted(met[at], key=self._order.__getitem__)
-            yield Found(event, tuple(names), tuple(matched_words(self._rules[name], event) for name in names))
+            why = tuple(matched_words(self._rules[name], event) for name in names)
+            yield Found(
+                event.shard, event.position, event.time, event.host, entities_of(event), tuple(names), why, event
+            )

@@ -41,7 +41,7 @@ class Message(msgspec.Struct, array_like=True):
     last: bool = False
 
 
-_encode = msgspec.msgpack.Encoder(enc_hook=str).encode
+_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode
 
 
@@ -113,7 +113,8 @@ def _serve(read: Read, pipe: Connection, others: Sequence[Connection]) -> None:
         while True:
             part = decode(pipe.recv_bytes())
             for batch, found, seen in read(part):
-                pipe.send_bytes(_encode(Message(part.number, batch.size, found, seen, _faults(batch))))
+                packed = [one.packed() for one in found]
+                pipe.send_bytes(_encode(Message(part.number, batch.size, packed, seen, _faults(batch))))
             pipe.send_bytes(_encode(Message(part.number, last=True)))
     except (EOFError, BrokenPipeError):
         os._exit(0)

@@ -20,7 +20,7 @@ from watchbill.core.clock import DAY, Clock
 from watchbill.core.errors import WatchbillError
 from watchbill.core.values import Criticality, Severity
 from watchbill.engine.detect import Detector, Match, Rule, RuleSet
-from watchbill.engine.detect.evidence import Entities, entities_of
+from watchbill.engine.detect.evidence import Entities
 from watchbill.engine.offline import evtx, text
 from watchbill.engine.offline.batches import Batch, Fault
 from watchbill.engine.offline.judge import Found, Judge, Seen, Tally
@@ -49,8 +49,13 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     entities: Entities
     file: str
     place: int
-    event: Event | None = None
+    found: Found | None = None
     detection: Detection | None = None
+
+    @property
+    def event(self) -> Event | None:
+        """The record, normalised; where another process found it, made anew each time."""
+        return None if self.found is None else self.found.event
 
 
 class Trouble(NamedTuple):
@@ -128,22 +133,19 @@ class Triage:
         events: list[Event] = []
         matches: list[Match] = []
         for one in found:
-            event = one.event
-            if not start <= event.time < end:
+            if not start <= one.time < end:
                 continue
-            named: Entities | None = None
             for name, why in zip(one.rules, one.why, strict=True):
                 rule = self.ruleset.by_name[name]
                 if rule.alerts and self._told(rule.level):
-                    named = named or entities_of(event)
                     yield Hit(
-                        rule, rule.level, event.host, event.time, event.time, 1, (why,), named,
-                        sources[event.shard].name, event.position, event,
+                        rule, rule.level, one.host, one.time, one.time, 1, (why,), one.entities,
+                        sources[one.shard].name, one.position, one,
                     )  # fmt: skip
                 if name in self._correlated:
                     matches.append(Match(name, len(events)))
             if matches and matches[-1].at == len(events):
-                events.append(event)
+                events.append(one.event)
         yield from self._correlations(self._detector.feed(events, matches), sources)
 
     def _correlations(self, detections: Iterable[Detection], sources: Sequence[Source]) -> Iterator[Hit]:
