@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 
 from watchbill.cli.root import watchbill
-from watchbill.engine.offline.text import CHUNK
 
 RULE = """
 title: A service was installed
@@ -140,6 +139,21 @@ def test_where_nothing_can_be_kept_rules_are_loaded_anew(home, detect, tmp_path)
     assert not folder.is_dir() or not list(folder.iterdir())
 
 
+def test_json_from_a_pipe_is_judged_as_from_a_file(detect, tmp_path):
+    """Other lines between are no hindrance; what is found has its place."""
+    del detect
+    lines = ["this is no JSON", *(tmp_path / "log.json").read_text().splitlines()]
+    arguments = [sys.executable, "-m", "watchbill", "detect", "--rules", "rules", "--json", "-"]
+    for order in (lines, lines[1:] + lines[:1]):
+        said = subprocess.run(
+            arguments, cwd=tmp_path, input="\n".join(order).encode(), capture_output=True, check=False
+        )
+        assert said.returncode == 1
+        hit = json.loads(said.stdout)
+        assert (hit["title"], hit["place"]) == ("A service was installed", "\n".join(order).index("{"))
+        assert "3 records of 1 file" in said.stderr.decode()
+
+
 def test_who_interrupts_it_is_told_what_was_found_and_that_it_is_not_all(detect, tmp_path):
     """Ctrl-C while there is more to read: the report so far, marked, and an exit code of its own."""
     del detect  # its files are what is needed
@@ -160,8 +174,7 @@ def test_who_interrupts_it_is_told_what_was_found_and_that_it_is_not_all(detect,
     with subprocess.Popen(
         [*arguments, "--json"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:
-        found = (tmp_path / "log.json").read_bytes()
-        running.stdin.write(found.ljust(CHUNK, b"\n"))  # as much as it reads at once
+        running.stdin.write((tmp_path / "log.json").read_bytes())  # what follows a log is told of it at once
         running.stdin.flush()
         assert json.loads(running.stdout.readline())["title"] == "A service was installed"
         while Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":

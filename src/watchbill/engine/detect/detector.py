@@ -184,7 +184,11 @@ class Detector:
         """
         for some in _few(ats):
             chosen, places = _by_rule(names[some], ats[some])
-            batch = Columns.of([events[at] for at in chosen], self.correlator.clocks, self._criticality)
+            first, end = chosen[0], chosen[-1] + 1
+            every = end - first == len(chosen)
+            batch = Columns.of(
+                events[first:end] if every else [events[at] for at in chosen], self.correlator.clocks, self._criticality
+            )
             counted: dict[str, Columns] = {}
             for name, of_rule in places.items():
                 part = batch.part(of_rule)

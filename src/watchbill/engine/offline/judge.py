@@ -22,8 +22,8 @@ from watchbill.engine.offline.text import LONGEST
 from watchbill.sdk import Event, LogSource, Parser, Shape
 from watchbill.sdk.shapes import Kind
 
-#: Forms whose records are one JSON object each.
-_JSON_FORMS = frozenset({"evtx", "jsonl", "json"})
+#: Forms whose records are one JSON object each, or may be.
+_JSON_FORMS = frozenset({"evtx", "jsonl", "json", "lines"})
 
 
 class Found(msgspec.Struct, array_like=True):

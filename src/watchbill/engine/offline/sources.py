@@ -7,13 +7,14 @@ import gzip
 import io
 import os
 import re
+import select
 import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 
@@ -27,6 +28,8 @@ MOST_MEMBERS = 100_000
 FORMS = ("auto", "evtx", "jsonl", "json", "csv", "xml", "lines")
 
 _HEAD = 256 << 10
+#: So many seconds without more of standard input are a pause.
+_MOMENT = 0.2
 #: What unpacking raises over what is damaged or packed in a way that Python does not know.
 _DAMAGE = (
     EOFError, zlib.error, gzip.BadGzipFile, zstd.library.ZstdError, zipfile.BadZipFile, NotImplementedError, RuntimeError,
@@ -181,7 +184,8 @@ def _whole(first: bytes, head: bytes) -> bool:
 def opened(source: Source, start: int = 0, *, raw: bool = False) -> Iterator[IO[bytes]]:
     """The bytes of a source, unpacked and (unless ``raw``) as UTF-8. Raises ContentError where it cannot be unpacked."""
     if source.path == "-":
-        yield sys.stdin.buffer
+        lines = source.form in {"jsonl", "lines"}
+        yield cast("IO[bytes]", _Arriving()) if lines and sys.platform != "win32" else sys.stdin.buffer
         return
     place = Place(source.name)
     try:
@@ -192,6 +196,24 @@ def opened(source: Source, start: int = 0, *, raw: bool = False) -> Iterator[IO[
             yield plain
     except _DAMAGE as error:
         raise ContentError(f"it is damaged: {error}", place=place, mend="what came before was read") from None
+
+
+class _Arriving(io.RawIOBase):
+    """Standard input as it arrives: what has come is given when nothing more comes for a moment, so that who follows a log
+    (``tail -f``) is told of what is found there.
+    """
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        number, view, count = sys.stdin.buffer.fileno(), memoryview(buffer), 0
+        while count < len(view) and (not count or select.select([number], [], [], _MOMENT)[0]):
+            read = os.readv(number, [view[count:]])
+            count += read
+            if not read:
+                break
+        return count
 
 
 @contextmanager
