@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from watchbill.core.clock import SystemClock
 from watchbill.core.values import Severity
 from watchbill.engine.catalog import Catalog
 from watchbill.engine.detect import parse_rules
-from watchbill.engine.offline import Triage, pool, survey, triage
+from watchbill.engine.offline import Triage, evtx, pool, survey, triage
+from watchbill.engine.offline.sources import Source
 
 RULES = parse_rules(
     """
@@ -113,6 +116,23 @@ def test_the_number_of_processes_makes_no_difference(files, monkeypatch):
     assert many.tally.kinds == one.tally.kinds
     assert size == sum(path.stat().st_size for path in files)
     assert all(json.loads(line)["EventID"] == 7045 for line in [_line_at(hit) for hit in together if hit.event])
+
+
+@given(form=st.sampled_from(["jsonl", "evtx"]), size=st.integers(1, 1 << 31), count=st.integers(1, 64))
+def test_parts_follow_each_other_and_shrink(form, size, count):
+    """They are the whole file; those of event logs begin where chunks do, and the last are small."""
+    parts = triage._parts(7, Source("f", "", "", form, "utf-8", size, 0), count)
+    first = evtx.HEADER if form == "evtx" else 0
+    assert [part.start for part in parts] == [first, *(part.end for part in parts[:-1])]
+    assert parts[-1].end is None
+    sizes = [part.end - part.start for part in parts[:-1]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes, default=0) <= triage._PART
+    assert (count == 1) <= (len(parts) == 1)
+    if form == "evtx":
+        assert not any(part.start % evtx.CHUNK - first for part in parts)
+    if count > 1:
+        assert size - parts[-1].start <= triage._LEAST_PART + evtx.CHUNK
 
 
 def test_who_stops_early_leaves_no_process_behind(files, monkeypatch):

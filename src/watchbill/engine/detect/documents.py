@@ -24,6 +24,8 @@ MAX_NODES = 50_000
 _STR, _INT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:int"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVER: Any = Resolver()
+#: What such words are is remembered: they begin most lines.
+_WORD = 64
 #: What begins otherwise is text.
 _SPEAKING = frozenset(first for first in Resolver.yaml_implicit_resolvers if first is not None)
 _CONSTRUCTOR: Any = SafeConstructor()
@@ -84,11 +86,10 @@ def documents(file: str, text: str) -> Iterator[tuple[int, Any]]:
 
 
 def _document(file: str, events: Iterator[Any]) -> tuple[int, Any]:
-    """Build one document, iteratively: ``open_`` is the stack of the containers around, ``key`` the one that waits for
-    its value in the innermost, ``keys`` those in the others.
+    """Build one document, iteratively: ``open_`` is the stack of the containers around, ``container`` the innermost, in
+    which ``key`` waits for its value.
     """
     open_: list[Map | Seq] = []
-    keys: list[str | None] = []
     key: str | None = None
     container: Map | Seq | None = None
     root: Any = None
@@ -100,7 +101,6 @@ def _document(file: str, events: Iterator[Any]) -> tuple[int, Any]:
         line = event.start_mark.line + 1
         if kind in _ENDS:
             open_.pop()
-            key = keys.pop()
             container = open_[-1] if open_ else None
             continue
         first = first or line
@@ -128,8 +128,6 @@ def _document(file: str, events: Iterator[Any]) -> tuple[int, Any]:
         if kind is not yaml.ScalarEvent:
             container = value
             open_.append(value)
-            keys.append(key)
-            key = None
             if len(open_) > MAX_DEPTH:
                 raise ContentError(f"nested deeper than {MAX_DEPTH} levels", place=Place(file, line))
     return first, root
@@ -149,7 +147,8 @@ def _scalar(file: str, line: int, event: yaml.ScalarEvent) -> Any:
     value: str = event.value
     tag = event.tag
     if tag is None:
-        tag = _resolved(value) if event.implicit[0] and value[:1] in _SPEAKING else _STR
+        speaks = event.implicit[0] and value[:1] in _SPEAKING
+        tag = (_resolved if len(value) <= _WORD else _resolved.__wrapped__)(value) if speaks else _STR
     elif tag not in {"!", _STR} and tag not in _CONSTRUCTORS:
         raise ContentError(f"the YAML tag {tag} is refused", place=Place(file, line))
     construct = _CONSTRUCTORS.get(tag)
@@ -161,7 +160,7 @@ def _scalar(file: str, line: int, event: yaml.ScalarEvent) -> Any:
         raise ContentError(f"{value[:40]!r} is no {tag.rpartition(':')[2]}", place=Place(file, line)) from None
 
 
-@lru_cache(maxsize=4_096)  # the same words begin most lines
+@lru_cache(maxsize=4_096)
 def _resolved(value: str) -> str:
     """What a scalar without quotes is."""
     tag: str = _RESOLVER.resolve(yaml.ScalarNode, value, (True, False))
