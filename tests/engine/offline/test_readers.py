@@ -33,6 +33,7 @@ def read(batches):
 def small_chunks(monkeypatch):
     """Chunks and limits so small that records lie across them."""
     monkeypatch.setattr(text, "CHUNK", 7)
+    monkeypatch.setattr(text, "BLOCK", 7)
     monkeypatch.setattr(text, "LONGEST", 64)
 
 
@@ -67,9 +68,10 @@ def test_json_of_any_layout(records, layout, chunk):
 @given(
     lines=st.lists(st.binary(max_size=20).filter(lambda line: not set(line) & set(b"\r\n\0"))),
     chunk=st.integers(1, 50),
+    block=st.integers(1, 50),
     borders=st.lists(st.integers(0, 200), max_size=3).map(sorted),
 )
-def test_parts_of_a_file_are_its_lines(lines, chunk, borders):
+def test_parts_of_a_file_are_its_lines(lines, chunk, block, borders):
     """However a file is cut into parts, each line is read once, at its offset."""
     from watchbill.engine.offline.pool import Part
     from watchbill.engine.offline.triage import _batches
@@ -82,7 +84,8 @@ def test_parts_of_a_file_are_its_lines(lines, chunk, borders):
         at += len(line) + 1
     source = sources.Source("f", "", "", "jsonl", "utf-8", len(data), 0)
     found = {}
-    before, text.CHUNK = text.CHUNK, chunk
+    before = text.CHUNK, text.BLOCK
+    text.CHUNK, text.BLOCK = chunk, block
     try:
         for start, end in zip([0, *borders], [*borders, None], strict=True):
             if end is None or start < end:
@@ -93,7 +96,7 @@ def test_parts_of_a_file_are_its_lines(lines, chunk, borders):
                 assert not found.keys() & records.keys()
                 found |= records
     finally:
-        text.CHUNK = before
+        text.CHUNK, text.BLOCK = before
     assert found == wanted
 
 

@@ -12,11 +12,13 @@ from typing import IO, Any
 
 import msgspec
 
-from watchbill.engine.offline.batches import Batch, Fault
+from watchbill.engine.offline.batches import Batch, Fault, joined
 
-#: So much is read at a time. Larger batches are matched quicker, for each kind of record in one costs something by itself;
+#: So much is judged at a time. Larger batches are matched quicker, for each kind of record in one costs something by itself;
 #: several of these are in memory at once.
 CHUNK = 16 << 20
+#: Lines are cut out of so much at a time: little enough to be in the processor's caches still when it has been read.
+BLOCK = 1 << 20
 #: A longer record is passed over and told: no file can make us hold more than this.
 LONGEST = 4 << 20
 _ROWS = 2_000
@@ -29,12 +31,26 @@ _END = re.compile(rb"</(?:\w+:)?Event\s*>")
 
 
 def lines(stream: IO[bytes], start: int = 0, end: int | None = None) -> Iterator[Batch]:
-    """The lines that begin in [start, end) of the stream, which stands at ``start``; their places are byte offsets."""
+    """The lines that begin in [start, end) of the stream, which stands at ``start``; their places are byte offsets.
+
+    Where a read gives less than was asked for, as a pipe does, no more is waited for.
+    """
+    waiting: list[Batch] = []
+    for batch in _blocks(stream, start, end):
+        waiting.append(batch)
+        if batch.size < BLOCK or sum(one.size for one in waiting) >= CHUNK:
+            yield joined(waiting)
+            waiting = []
+    if waiting:
+        yield joined(waiting)
+
+
+def _blocks(stream: IO[bytes], start: int, end: int | None) -> Iterator[Batch]:
     # Where what is carried begins, and how far was read. What a part reads beyond its end is counted by the next one.
     at = position = start
     carried = b""
     skipping = False
-    while data := stream.read(CHUNK if end is None else min(CHUNK, max(end - position, 1))):
+    while data := stream.read(BLOCK if end is None else min(BLOCK, max(end - position, 1))):
         if end is not None and position + len(data) >= end and not data.endswith(b"\n"):
             data += stream.readline(LONGEST)  # what is left of the last line that begins in it
         read = carried + data
