@@ -285,3 +285,19 @@ def test_forms_are_recognised(tmp_path, name, content, form):
     (tmp_path / name).write_bytes(content)
     (source,), _ = survey([str(tmp_path / name)])
     assert source.form == form
+
+
+class Trickle(io.BytesIO):
+    """Gives less than it is asked for, as pipes and decoders do."""
+
+    def read(self, size=-1):
+        return super().read(size // 2)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_only_a_live_stream_is_not_waited_for(live):
+    """Small batches are slow to judge: what is a file is gathered, however little a read gives."""
+    data = b"x" * 99 + b"\n"
+    batches = list(text.lines(Trickle(data * (text.BLOCK // 25)), live=live))
+    assert sum(len(batch.raws) for batch in batches) == text.BLOCK // 25
+    assert (len(batches) > 1) == live

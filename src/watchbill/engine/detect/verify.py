@@ -284,11 +284,12 @@ class Folded:
             if self._every is None:
                 self._every = _lowered(self._keys)
             return self._every
+        if self._every is not None:
+            return [self._every[at] for at in places]
         known = self._known
         new = [at for at in places if at not in known]
         if new:
-            source, lowered = (self._every, list) if self._every is not None else (self._keys, _lowered)
-            known.update(zip(new, lowered([source[at] for at in new]), strict=True))
+            known.update(zip(new, _lowered([self._keys[at] for at in new]), strict=True))
         return list(map(known.__getitem__, places))
 
 

@@ -30,15 +30,14 @@ _ELEMENT = re.compile(rb"<(?:\w+:)?Event[\s>]")
 _END = re.compile(rb"</(?:\w+:)?Event\s*>")
 
 
-def lines(stream: IO[bytes], start: int = 0, end: int | None = None) -> Iterator[Batch]:
-    """The lines that begin in [start, end) of the stream, which stands at ``start``; their places are byte offsets.
-
-    Where a read gives less than was asked for, as a pipe does, no more is waited for.
+def lines(stream: IO[bytes], start: int = 0, end: int | None = None, *, live: bool = False) -> Iterator[Batch]:
+    """The lines that begin in [start, end) of the stream, which stands at ``start``; their places are byte offsets. Of a
+    ``live`` stream a read that gives less than was asked for is a pause: what has come is given, no more is waited for.
     """
     waiting: list[Batch] = []
     for batch in _blocks(stream, start, end):
         waiting.append(batch)
-        if batch.size < BLOCK or sum(one.size for one in waiting) >= CHUNK:
+        if (live and batch.size < BLOCK) or sum(one.size for one in waiting) >= CHUNK:
             yield joined(waiting)
             waiting = []
     if waiting:

@@ -200,4 +200,4 @@ def _batches(source: Source, part: Part, stream: IO[bytes]) -> Iterator[Batch]:
         skipped = len(stream.readline(text.LONGEST)) - 1
         passed = iter([Batch([], [], skipped, [])])
         return chain(passed, text.lines(stream, part.start + skipped, part.end))
-    return text.lines(stream, part.start, part.end)
+    return text.lines(stream, part.start, part.end, live=source.path == "-")
